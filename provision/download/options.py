@@ -15,7 +15,7 @@ class Options:
     connections: int = 24  # at most, for large files together
     small_connections: int = 8  # at most, for files that fit in one buffer
     small: int = 512 * KIB  # a file up to this size is fetched whole, into memory
-    read: int = 256 * KIB  # bytes asked of a socket at once
+    read: int = 128 * KIB  # bytes asked of a socket at once
     first_part: int = 16 * MIB  # a part's length while a source's speed is not known
     longest_part: int = 64 * MIB
     shortest_part: int = MIB

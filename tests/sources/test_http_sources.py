@@ -276,3 +276,29 @@ def test_a_redirect_to_something_else_than_http_is_refused(hub: FaultyHub) -> No
     with pytest.raises(SourceError) as caught:
         Http(SHORT, "hf").get_json(f"{hub.url}/api/models/{REPO}/revision/main")
     assert caught.value.name == "redirect-refused"
+
+
+def test_a_near_host_cannot_fill_the_kernel_with_bytes_that_a_killed_reader_would_lose() -> None:
+    taken, size = [0], 64 * 1024 * 1024
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def pour() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+                peer.settimeout(1.0)
+                peer.recv(65536)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+                with pytest.raises(TimeoutError):
+                    while taken[0] < size:
+                        taken[0] += peer.send(bytes(65536))
+
+        sender = threading.Thread(target=pour)
+        sender.start()
+        reply = Http(SHORT, "test").get(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        read = 0
+        while read < size // 2:  # fast at first, so that the kernel would have made room
+            read += len(reply.read_some(128 * 1024))
+        sender.join()
+        reply.close()
+    assert read <= taken[0] < read + 1024 * 1024
