@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from provision.download import Options
-from provision.http import Transport
+from provision.wire import Transport
 from tests.download.faults import ROWS, SIZE, Row, Seen, content, good_hub, run, source
 
 AT_ONCE = 12  # rows run together: most of their time is waiting

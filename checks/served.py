@@ -15,8 +15,9 @@ from urllib.parse import urljoin, urlsplit
 
 from checks import thinking
 from checks.interface import Fact
-from provision.http import Transport, bare, looks_like_html, wire_error
+from provision.http import looks_like_html
 from provision.sources.interface import SourceError
+from provision.wire import Transport, bare, wire_error
 
 if TYPE_CHECKING:
     import urllib3

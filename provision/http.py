@@ -1,7 +1,7 @@
-"""One HTTP transport for every hub: redirects by hand, credentials for one origin only, each failure says whose it is.
+"""HTTP for every hub: redirects by hand, credentials for one origin only, each failure says whose it is.
 
-urllib3 does the wire (keep-alive, TLS, proxies); its import is put off to the first request. Nothing here reads the
-environment: `Transport.from_environ` takes it as a mapping. Addresses in messages carry no query: it may be a signature.
+Nothing here reads the environment: `Transport.from_environ` takes it as a mapping. Addresses in messages carry no query: it
+may be a signature.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import socket
-import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from provision.sources.interface import Blame, SourceError
+from provision.wire import HeaderWatch, Transport, bare, make_manager, wire_error
 
 if TYPE_CHECKING:
     import urllib3
@@ -27,54 +25,13 @@ if TYPE_CHECKING:
 REDIRECTS = 8
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 JSON_LIMIT = 64 * 1024 * 1024  # bytes of one metadata answer
-NEAR = 4000  # microseconds of round trip within which a host is near
-QUEUE = 128 * 1024  # bytes that may wait in the kernel of a near host's answer
 USER_AGENT = "provision"
-
-
-@dataclass(frozen=True)
-class Transport:
-    """How to reach hosts. Seconds: `connect`, `stall` (no byte for so long), `metadata` (one whole listing answer)."""
-
-    connect: float = 8.0
-    stall: float = 8.0
-    metadata: float = 20.0
-    ca_file: str | None = None
-    proxies: Mapping[str, str] = field(default_factory=dict)  # by scheme; "no" holds the comma-separated exceptions
-    keep: int = 32  # idle connections kept per host
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Transport:
-        """Return the transport that the usual variables ask for: `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE`, `*_PROXY`."""
-        proxies = {}
-        for scheme in ("http", "https", "all", "no"):
-            value = environ.get(f"{scheme}_proxy") or environ.get(f"{scheme.upper()}_PROXY")
-            if value:
-                proxies[scheme] = value
-        return cls(ca_file=environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE") or None, proxies=proxies)
-
-    def proxy_for(self, url: str) -> str | None:
-        """Return the proxy to use for `url`, or None."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        for raw in self.proxies.get("no", "").split(","):
-            exception = raw.strip().lower().lstrip(".")
-            if exception and (exception == "*" or host == exception or host.endswith(f".{exception}")):
-                return None
-        return self.proxies.get(parts.scheme) or self.proxies.get("all")
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
     """Return scheme, host and port of `url`: what a credential belongs to."""
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def bare(url: str) -> str:
-    """Return `url` without user, query and fragment, fit for a message."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 class Reply:
@@ -131,7 +88,7 @@ class Http:
         self.source = source
         self._managers: dict[str | None, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
-        self._watch = _HeaderWatch(transport.stall)
+        self._watch = HeaderWatch(transport.stall)
 
     def get(self, url: str, headers: Mapping[str, str] | None = None, private: Mapping[str, str] | None = None) -> Reply:
         """Return the final answer to a GET, redirects followed. `private` headers go to `url`'s own origin alone.
@@ -182,7 +139,7 @@ class Http:
         proxy = self.transport.proxy_for(url)
         with self._lock:
             if proxy not in self._managers:
-                self._managers[proxy] = _make_manager(self.transport, proxy, self._watch)
+                self._managers[proxy] = make_manager(self.transport, proxy, self._watch)
             return self._managers[proxy]
 
     def close(self) -> None:
@@ -190,137 +147,6 @@ class Http:
         for manager in self._managers.values():
             manager.clear()
         self._watch.stop()
-
-
-def _make_manager(transport: Transport, proxy: str | None, watch: _HeaderWatch) -> urllib3.PoolManager:
-    import urllib3
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-
-    class Plain(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            _bound_queue(self.sock)
-
-        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
-            with watch.over(self.sock):
-                return super().getresponse()
-
-    class Secure(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            _bound_queue(self.sock)
-
-        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
-            with watch.over(self.sock):
-                return super().getresponse()
-
-    class PlainPool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    settings: dict[str, Any] = {
-        "maxsize": transport.keep,
-        "timeout": urllib3.Timeout(connect=transport.connect, read=transport.stall),
-        "ca_certs": transport.ca_file,
-    }
-    manager = urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
-    manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-    return manager
-
-
-def _bound_queue(sock: socket.socket | None) -> None:
-    """Keep the kernel from queueing megabytes of a near host's bytes for a reader that is busy: a killed process loses them.
-
-    Round-trip time of the handshake: `tcpi_rtt`, microseconds, at byte 68 of Linux's `struct tcp_info`. Farther hosts need
-    the room that the kernel gives them.
-    """
-    if sock is None or not hasattr(socket, "TCP_INFO"):
-        return
-    with contextlib.suppress(OSError, struct.error):
-        (microseconds,) = struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 72), 68)
-        if microseconds < NEAR:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE)
-
-
-class _HeaderWatch:
-    """Ends a connection whose headers dribble in: a socket's own timeout starts anew with every byte."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._watched: dict[int, tuple[float, socket.socket]] = {}
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    @contextlib.contextmanager
-    def over(self, sock: socket.socket | None) -> Iterator[None]:
-        if sock is None:
-            yield
-            return
-        with self._lock:
-            self._watched[id(sock)] = (time.monotonic() + 2 * self._seconds, sock)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="header-watch", daemon=True)
-                self._thread.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._watched.pop(id(sock), None)
-
-    def stop(self) -> None:
-        self._wake.set()
-
-    def _run(self) -> None:
-        while not self._wake.wait(min(1.0, self._seconds / 2)):
-            now = time.monotonic()
-            with self._lock:
-                for deadline, sock in self._watched.values():
-                    if now > deadline:
-                        with contextlib.suppress(OSError):
-                            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-def wire_error(error: Exception, source: str, url: str) -> SourceError:
-    """Return the SourceError for a failure below HTTP; raises `error` again where it is none."""
-    import http.client
-    import ssl
-
-    from urllib3 import exceptions as wire
-
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    if not isinstance(error, wire.HTTPError | OSError | http.client.HTTPException | ssl.SSLError):
-        raise error
-    reference, message, retriable, hint = _sort(error, host)
-    words = type(error).__name__ if reference != "tls-untrusted" else str(getattr(error, "args", [""])[0])
-    context = f"GET {bare(url)}: {re.sub(r'[?][^ )]*', '', words)}"
-    return SourceError(
-        message, blame=Blame(source, host), reference=reference, retriable=retriable, context=context, hint=hint
-    )
-
-
-def _sort(error: Exception, host: str) -> tuple[str, str, bool, str]:
-    from urllib3 import exceptions as wire
-
-    if isinstance(error, wire.SSLError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-        hint = "if the certificate is your own authority's, point SSL_CERT_FILE at it"
-        untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
-        return "tls-untrusted" if untrusted else "tls-failed", f"{host} is not trusted over TLS", not untrusted, hint
-    if isinstance(error, wire.NameResolutionError):
-        return "host-unknown", f"the name {host} does not resolve here", True, "look at the address, the DNS and the proxy"
-    if isinstance(error, wire.ProxyError):
-        return "proxy-failed", f"the proxy did not lead to {host}", True, "look at HTTPS_PROXY and NO_PROXY"
-    if isinstance(error, wire.ReadTimeoutError | TimeoutError) and not isinstance(error, wire.ConnectTimeoutError):
-        return "source-stalled", f"{host} stopped sending", True, ""
-    if isinstance(error, wire.NewConnectionError | wire.ConnectTimeoutError):
-        return "host-unreachable", f"{host} cannot be reached", True, "look at the address, the network and the proxy"
-    if isinstance(error, wire.IncompleteRead) or "IncompleteRead" in str(error):
-        return "body-cut", f"{host} closed the connection in the middle of a body", True, ""
-    if isinstance(error, wire.LocationParseError | wire.LocationValueError):
-        return "address-invalid", f"{host or 'the address'} is not an address", False, ""
-    return "connection-lost", f"{host} broke the connection", True, ""
 
 
 def status_error(reply: Reply, what: str) -> SourceError:

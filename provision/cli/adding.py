@@ -45,7 +45,7 @@ class Added:
     def _endpoint(self, spec: Spec, environ: Mapping[str, str]) -> Extension:
         from checks.endpoint import KEY, extension
         from checks.served import Endpoint
-        from provision.http import Transport
+        from provision.wire import Transport
 
         return extension(
             Endpoint(

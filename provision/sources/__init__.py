@@ -13,16 +13,16 @@ __all__ = ["KINDS", "parse_source"]
 
 
 def _huggingface(address: str, environ: Mapping[str, str]) -> Source:
-    from provision.http import Transport
     from provision.sources.huggingface import UPSTREAM, HuggingFaceSource
+    from provision.wire import Transport
 
     own = urlsplit(address).hostname == urlsplit(UPSTREAM).hostname and address.startswith("https:")
     return HuggingFaceSource(address, _huggingface_token(environ) if own else None, Transport.from_environ(environ))
 
 
 def _modelscope(address: str, environ: Mapping[str, str]) -> Source:
-    from provision.http import Transport
     from provision.sources.modelscope import ModelScopeSource
+    from provision.wire import Transport
 
     own = urlsplit(address).hostname in MODELSCOPE_HOSTS and address.startswith("https:")
     return ModelScopeSource(address, environ.get("MODELSCOPE_API_TOKEN") if own else None, Transport.from_environ(environ))

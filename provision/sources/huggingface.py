@@ -11,10 +11,11 @@ import re
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from provision.http import Http, Reply, Transport, status_error
+from provision.http import Http, Reply, status_error
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, SourceError
 from provision.sources.missing import gated, link_refused, missing, not_allowed, strayed
 from provision.sources.ranges import HttpStream, Ranges
+from provision.wire import Transport
 
 UPSTREAM = "https://huggingface.co"
 COMMIT = re.compile(r"[0-9a-f]{40}$")

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from provision.http import Http, Reply, Transport, status_error
+from provision.http import Http, Reply, status_error
 from provision.sources.interface import Blame, Manifest, ModelRef, RemoteFile, SourceError
 from provision.sources.missing import gated, link_refused, missing, not_allowed, strayed
 from provision.sources.ranges import HttpStream, Ranges
+from provision.wire import Transport
 
 UPSTREAM = "https://www.modelscope.cn"
 LISTING_CAP = 3000

@@ -15,9 +15,9 @@ from pathlib import Path
 from provision.download import FolderTarget, Options, pull
 from provision.errors import ArrivalError
 from provision.events import Event, Note
-from provision.http import Transport
 from provision.sources.huggingface import HuggingFaceSource
 from provision.sources.interface import ModelRef, Source
+from provision.wire import Transport
 from tests.fakes.faulty_hub import Fault, FaultyHub, Repo
 
 TRANSPORT = Transport(connect=1.0, stall=0.4, metadata=1.0)

@@ -16,12 +16,12 @@ import pytest
 from provision.download import FolderTarget, Pulled, pull
 from provision.errors import ArrivalError, ProvisionError, UsageError
 from provision.events import Event, Note, Progress
-from provision.http import Transport
 from provision.lock import LockedFile, LockedModel
 from provision.sources.directory import DirectorySource
 from provision.sources.huggingface import HuggingFaceSource
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, SourceError
 from provision.sources.modelscope import ModelScopeSource
+from provision.wire import Transport
 from tests.download.faults import OPTIONS, REPO, SIZE, TRANSPORT, WEIGHTS, content, good_hub, source
 from tests.fakes.faulty_hub import Fault, FaultyHub, Repo, sha256
 

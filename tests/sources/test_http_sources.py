@@ -11,12 +11,13 @@ from contextlib import contextmanager
 import pytest
 
 from provision.errors import UnknownName, UsageError
-from provision.http import Http, Transport, bare, retry_after
+from provision.http import Http, retry_after
 from provision.sources import KINDS, parse_source
 from provision.sources.directory import DirectorySource
 from provision.sources.huggingface import HuggingFaceSource
 from provision.sources.interface import ModelRef, RemoteFile, Source, SourceError, Stream
 from provision.sources.modelscope import ModelScopeSource
+from provision.wire import Transport, bare
 from tests.fakes.faulty_hub import Fault, FaultyHub, Repo, blob_id, sha256
 
 SHORT = Transport(connect=1.0, stall=0.5, metadata=1.0)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from provision.http import REDIRECT_STATUSES, REDIRECTS, Http, Reply, Transport, login_page, looks_like_html, origin
+from provision.http import REDIRECT_STATUSES, REDIRECTS, Http, Reply, login_page, looks_like_html, origin
 from provision.sources.interface import Blame, SourceError
+from provision.wire import Transport
 
 LISTING_LIMIT = 64 << 20  # bytes; the largest index pages have some 30 MB
 SAMPLE_LIMIT = 8 << 20  # bytes of an artefact that are fetched at most
