@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,16 @@ def look(environ: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def take_away(environ: Mapping[str, str], *, volumes: bool) -> list[str]:
+def take_away(environ: Mapping[str, str], waiting: Callable[[], None], *, volumes: bool) -> list[str]:
     """Undo the settings we changed, remove containers, images and environments, with `volumes` the store; say which.
+    `waiting` is called once where another process of ours is at work.
 
     Raises MachineError where something of ours cannot be removed, and StepFailed, with nothing removed, where settings
     were edited since.
     """
     home = Home.of(environ)
     engine, _ = _engine(environ, home)
-    with locked(home.path / "up.lock", lambda: None):
+    with locked(home.path / "up.lock", waiting):
         undone = undo_all(Changes(folder(home.path)))
         removed = [f"our change of {path}" for path in undone.restored]
         removed += engine.remove_ours() if engine else []

@@ -17,7 +17,7 @@ def command(session: Session, /, volumes: bool) -> int:
     """
     from provision.inventory import take_away
 
-    removed = take_away(session.environ, volumes=volumes)
+    removed = take_away(session.environ, session.waiting("down"), volumes=volumes)
     for name in removed:
         click.echo(f"removed {name}")
     if not removed:

@@ -272,15 +272,11 @@ def _names(tool: str | None) -> list[str] | None:
 
 
 def _changes(session: Session) -> Changes:
-    from provision.events import Note
     from provision.files import Changes
     from provision.mirrors.settings import folder
     from provision.site import Home
 
-    def waiting() -> None:
-        session.listener(Note("mirrors", "another provision is at work here: waiting for it"))
-
-    return Changes(folder(Home.of(session.environ).path), waiting)
+    return Changes(folder(Home.of(session.environ).path), session.waiting("mirrors"))
 
 
 def _ask(question: str, yes: bool) -> None:

@@ -37,6 +37,12 @@ class Session:
 
         return plain(self.verbose) if self.is_plain else live(self.verbose)
 
+    def waiting(self, task: str) -> Callable[[], None]:
+        """Return what says that another process of ours is waited for."""
+        from provision.events import Note
+
+        return lambda: self.listener(Note(task, "another provision is at work here: waiting for it"))
+
     def close(self) -> None:
         """Clear what is being redrawn, before something is printed."""
         close = getattr(self.listener, "close", None)

@@ -40,7 +40,6 @@ def command(
     from checks import suite
     from checks.extending import joined
     from provision.cli.adding import Added
-    from provision.events import Note
     from provision.files import locked
     from provision.plan import converge
     from provision.prove import Question, prove
@@ -57,10 +56,7 @@ def command(
         return 0
     _ask(spec.python, yes)
 
-    def waiting() -> None:
-        session.listener(Note("up", "another provision is at work here: waiting for it"))
-
-    with locked(site.home.path / "up.lock", waiting):
+    with locked(site.home.path / "up.lock", session.waiting("up")):
         done = converge(todo, session.listener)
     report = prove(site, Question(checks, strict=strict, extensions=extensions), session.listener, done, began)
     deliver(session, report, reports, as_json)

@@ -16,6 +16,7 @@ from provision.download.carrier import Carrier, Works
 from provision.download.choice import UNSELECTED, Selection, Wish, select
 from provision.download.governor import Governor
 from provision.download.options import Options
+from provision.download.others import Others
 from provision.download.parts import Part
 from provision.download.record import ArrivedFile, Pulled
 from provision.download.repair import repair
@@ -28,7 +29,6 @@ from provision.lock import LockedModel
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, Source, SourceError
 from provision.sources.names import check_names
 
-RETRY_HELD = 0.3  # seconds between looks at a file that another process brings
 SPARE = 16 * 1024 * 1024  # bytes left free beside the model
 
 
@@ -65,8 +65,10 @@ class _Pull:
         self._began = time.monotonic()
         self._jobs: list[Job] = []
         self._works: Works | None = None
+        self._parts: dict[str, Part] = {}
+        self._others = Others(target.partial, options, listener)
         self._shown: dict[str, int] = {}
-        self._shown_at = 0.0
+        self._shown_at = self._beaten_at = 0.0
 
     def run(self, lock: LockedModel | None, wish: Wish) -> Pulled:
         try:
@@ -137,6 +139,7 @@ class _Pull:
             while not board.done:
                 self._hire(carriers)
                 board.wait(0.05)
+                self._beat()
                 governor.observe(time.monotonic(), board.received, board.flowing, board.first_byte)
                 self._tell()
         except BaseException as error:
@@ -147,6 +150,14 @@ class _Pull:
         self._tell(last=True)
         if board.error:
             raise board.error
+
+    def _beat(self) -> None:
+        """Show those who wait for our parts that we are at work, be it on their digests."""
+        now = time.monotonic()
+        if now - self._beaten_at >= self._options.beat:
+            self._beaten_at = now
+            for part in list(self._parts.values()):
+                part.beat()
 
     def _hire(self, carriers: list[Carrier]) -> None:
         assert self._works
@@ -170,10 +181,9 @@ class _Pull:
         assert self._works
         part = Part.open(self._target.partial, job.key, job.file.size)
         if part is None:
-            if not job.held:
-                self._listener(Note(job.file.path, f"another process brings {job.file.path}: waiting for it"))
-            job.held, job.try_again = True, time.monotonic() + RETRY_HELD
+            self._others.wait_for(job)
             return None
+        self._parts[job.key] = part
         sha256 = None if part.here else self._target.find(job.file)  # another process may just have finished it
         if sha256 is None:
             return part

@@ -27,4 +27,6 @@ class Options:
     backoff: float = 0.5  # first pause before the same source is asked again; doubles
     max_wait: float = 300.0  # the longest pause that a hub may ask for (Retry-After); it is announced
     probe: float = 0.1  # shortest look at a speed before the number of connections is judged
+    absent: float = 20.0  # a process that holds a part and shows no sign of life for so long is not waited for
+    beat: float = 1.0  # between signs of life for the others
     tick: float = 0.2  # between progress events

@@ -3,8 +3,9 @@
 `replace_file` is for our own files, `Changes` for everybody else's. `locked` is a lock between our own processes.
 """
 
-from provision.files.atomic import locked, replace_file
+from provision.files.atomic import replace_file
 from provision.files.changes import Changes, Drift, Edit, Edited, Undone
+from provision.files.locking import holder, locked
 from provision.files.state import FileState, read_state
 
-__all__ = ["Changes", "Drift", "Edit", "Edited", "FileState", "Undone", "locked", "read_state", "replace_file"]
+__all__ = ["Changes", "Drift", "Edit", "Edited", "FileState", "Undone", "holder", "locked", "read_state", "replace_file"]

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from provision.errors import MachineError, ProvisionError, StepFailed
-from provision.files.atomic import locked
+from provision.files.locking import locked
 from provision.files.merge import merge
 from provision.files.records import Move, Record, Records
 from provision.files.state import FileState, is_restored, is_same, new_state, read_state, refused, write_state

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from provision.download import FolderTarget, pull
+from provision.download.parts import Part
+from provision.errors import ArrivalError
 from provision.sources.interface import ModelRef
 from tests.download.faults import OPTIONS, REPO, WEIGHTS, source
 from tests.fakes.faulty_hub import FaultyHub, Repo, sha256
@@ -155,3 +158,31 @@ def test_the_waiting_one_takes_over_when_the_other_is_killed(tmp_path: Path) -> 
         second.communicate(timeout=60)
         assert second.returncode == 0
         assert (tmp_path / WEIGHTS).read_bytes() == hub.repos[REPO].files[WEIGHTS]
+
+
+def test_a_stopped_process_is_not_waited_for_and_finishes_when_it_goes_on(tmp_path: Path) -> None:
+    with big_hub(rate=2e6) as hub:
+        first = start(hub, tmp_path)
+        sent_at_least(hub, BIG // 4)
+        first.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(ArrivalError) as caught:
+                pull(ModelRef(REPO), [source(hub)], FolderTarget(tmp_path), options=replace(OPTIONS, absent=0.7))
+        finally:
+            hub.rate = 0
+            first.send_signal(signal.SIGCONT)
+        assert (caught.value.name, caught.value.message.split(" brings")[0]) == ("holder-silent", f"process {first.pid}")
+        assert f"kill -CONT {first.pid}" in caught.value.hint
+        first.communicate(timeout=60)
+        assert first.returncode == 0
+        assert (tmp_path / WEIGHTS).read_bytes() == hub.repos[REPO].files[WEIGHTS]
+
+
+def test_a_process_that_hashes_for_long_shows_that_it_is_at_work(tmp_path: Path) -> None:
+    part = Part.open(tmp_path, "a" * 64, 10)
+    assert part
+    os.utime(part.path, (1, 1))
+    part.beat()
+    assert part.path.stat().st_mtime > 1
+    part.close()
+    part.beat()
