@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from provision.errors import UnknownName, UsageError
 from provision.sources.interface import Source
+from provision.sources.tokens import HUGGINGFACE, MODELSCOPE, token_for
 
 __all__ = ["KINDS", "parse_source"]
 
 
 def _huggingface(address: str, environ: Mapping[str, str]) -> Source:
-    from provision.sources.huggingface import UPSTREAM, HuggingFaceSource
+    from provision.sources.huggingface import HuggingFaceSource
     from provision.wire import Transport
 
-    own = urlsplit(address).hostname == urlsplit(UPSTREAM).hostname and address.startswith("https:")
-    return HuggingFaceSource(address, _huggingface_token(environ) if own else None, Transport.from_environ(environ))
+    return HuggingFaceSource(address, token_for(HUGGINGFACE, address, environ), Transport.from_environ(environ))
 
 
 def _modelscope(address: str, environ: Mapping[str, str]) -> Source:
     from provision.sources.modelscope import ModelScopeSource
     from provision.wire import Transport
 
-    own = urlsplit(address).hostname in MODELSCOPE_HOSTS and address.startswith("https:")
-    return ModelScopeSource(address, environ.get("MODELSCOPE_API_TOKEN") if own else None, Transport.from_environ(environ))
+    return ModelScopeSource(address, token_for(MODELSCOPE, address, environ), Transport.from_environ(environ))
 
 
 def _directory(address: str, environ: Mapping[str, str]) -> Source:
@@ -34,7 +32,6 @@ def _directory(address: str, environ: Mapping[str, str]) -> Source:
     return DirectorySource(address)
 
 
-MODELSCOPE_HOSTS = ("www.modelscope.cn", "modelscope.cn", "www.modelscope.ai", "modelscope.ai")
 KINDS: Mapping[str, Callable[[str, Mapping[str, str]], Source]] = {
     "hf": _huggingface,
     "modelscope": _modelscope,
@@ -45,8 +42,8 @@ KINDS: Mapping[str, Callable[[str, Mapping[str, str]], Source]] = {
 def parse_source(text: str, environ: Mapping[str, str]) -> Source:
     """Return the source that `KIND=ADDRESS` names: `hf=https://hf-mirror.com`, `dir=/mnt/models`.
 
-    A token of the environment goes to the hub it was made for and to no mirror; proxies and certificate authorities are
-    taken from `environ` too. Raises UsageError or UnknownName.
+    A token of the environment goes to the hub it was made for and to no mirror, one of `~/.netrc` to the host it is for;
+    proxies and certificate authorities are taken from `environ` too. Raises UsageError or UnknownName.
     """
     kind, mark, address = text.partition("=")
     if not mark or not address:
@@ -60,15 +57,3 @@ def parse_source(text: str, environ: Mapping[str, str]) -> Source:
             hint=f"for example: --source {kind}=https://hub.example",
         )
     return KINDS[kind](address, environ)
-
-
-def _huggingface_token(environ: Mapping[str, str]) -> str | None:
-    """Return the token where huggingface_hub keeps it: `HF_TOKEN`, else the file it writes on `hf auth login`."""
-    if environ.get("HF_TOKEN"):
-        return environ["HF_TOKEN"].strip()
-    home = environ.get("HF_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".cache/huggingface")
-    path = Path(environ.get("HF_TOKEN_PATH") or Path(home) / "token")
-    try:
-        return path.read_text().strip() or None
-    except OSError:
-        return None

@@ -15,6 +15,7 @@ from provision.http import Http, Reply, status_error
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, SourceError
 from provision.sources.missing import gated, link_refused, missing, not_allowed, strayed
 from provision.sources.ranges import HttpStream, Ranges
+from provision.sources.tokens import HUGGINGFACE
 from provision.wire import Transport
 
 UPSTREAM = "https://huggingface.co"
@@ -77,20 +78,20 @@ class HuggingFaceSource:
         if file and strayed(reply, self.endpoint):
             return link_refused(reply)
         code = reply.headers.get("x-error-code", "")
-        page = f"{self.endpoint}/{ref.repo}"
+        page, how = f"{self.endpoint}/{ref.repo}", HUGGINGFACE.how(self.endpoint)
         if code == "GatedRepo":
-            return gated(reply, page, "HF_TOKEN", bool(self._private))
+            return gated(reply, page, how, bool(self._private))
         if code == "RepoNotFound" or (reply.status == 404 and not code and kind == "revision"):
             error = missing(reply, "repo", ref.repo, self._search(ref.repo))
             if reply.status == 401:  # upstream does not tell a private repository from none
-                error.hint = f"{error.hint} If it is private: export HF_TOKEN=…".strip()
+                error.hint = f"{error.hint} If it is private: {how}".strip()
             return error
         if code == "RevisionNotFound":
             return missing(reply, "revision", ref.revision, self._revisions(ref.repo))
         if reply.status == 404 and file and manifest:
             return missing(reply, "file", file.path, [other.path for other in manifest.files if other.path != file.path])
         if reply.status in (401, 403):
-            return not_allowed(reply, page, "HF_TOKEN")
+            return not_allowed(reply, page, how)
         if reply.status == 200:
             return reply.error("listing-cut", f"{reply.host} sent a listing without what it must hold", retriable=True)
         return status_error(reply, file.path if file else str(ref))

@@ -9,21 +9,21 @@ from provision.http import Reply, origin
 from provision.sources.interface import SourceError
 
 
-def gated(reply: Reply, page: str, variable: str, token_given: bool) -> SourceError:
-    """Return the error for 401/403: which page to visit, how to pass a token."""
+def gated(reply: Reply, page: str, how: str, token_given: bool) -> SourceError:
+    """Return the error for 401/403: which page to visit, and `how` to pass a token."""
     if token_given:
         hint = f"accept the terms at {page} with the account that the token belongs to, and see that it may read"
     else:
-        hint = f"accept the terms at {page}, then pass a token of that account: export {variable}=…"
+        hint = f"accept the terms at {page}, then pass a token of that account: {how}"
     return reply.error("repo-gated", f"{reply.host} gives this repository only to those who accepted its terms", hint=hint)
 
 
-def not_allowed(reply: Reply, page: str, variable: str) -> SourceError:
+def not_allowed(reply: Reply, page: str, how: str) -> SourceError:
     """Return the error for 401/403 without a word on why: the repository may be private, gated, or not there."""
     return reply.error(
         "not-allowed",
         f"{reply.host} refuses: the repository is private, gated or not there, or the token is not valid",
-        hint=f"look at {page} in a browser; pass a token with: export {variable}=…",
+        hint=f"look at {page} in a browser; pass a token with: {how}",
     )
 
 

@@ -16,6 +16,7 @@ from provision.http import Http, Reply, status_error
 from provision.sources.interface import Blame, Manifest, ModelRef, RemoteFile, SourceError
 from provision.sources.missing import gated, link_refused, missing, not_allowed, strayed
 from provision.sources.ranges import HttpStream, Ranges
+from provision.sources.tokens import MODELSCOPE
 from provision.wire import Transport
 
 UPSTREAM = "https://www.modelscope.cn"
@@ -98,13 +99,13 @@ class ModelScopeSource:
         return data
 
     def _explain(self, reply: Reply, ref: ModelRef) -> SourceError:
-        page = f"{self.endpoint}/models/{ref.repo}"
+        page, how = f"{self.endpoint}/models/{ref.repo}", MODELSCOPE.how(self.endpoint)
         if reply.status == 404:
             return missing(reply, "repo", ref.repo, ())
         if reply.status == 403:
-            return gated(reply, page, "MODELSCOPE_API_TOKEN", bool(self._token))
+            return gated(reply, page, how, bool(self._token))
         if reply.status == 401:
-            return not_allowed(reply, page, "MODELSCOPE_API_TOKEN")
+            return not_allowed(reply, page, how)
         return status_error(reply, str(ref))
 
     def _revisions(self, repo: str) -> list[str]:

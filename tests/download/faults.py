@@ -103,7 +103,7 @@ ROWS = [
     Row("one byte at a time", on("trickle", value=0.1), "source-slow", 0.1, 0.1),
     Row("never answering, on revision", on("silent", "revision"), "source-stalled"),
     Row("never answering, on the bytes", on("silent"), "source-stalled"),
-    Row("range ignored", on("range-ignored"), None, 3.0, 1.0),
+    Row("range ignored", on("range-ignored"), None, 3.0, 3.0),
     Row("range shifted", on("range-shifted"), "range-shifted", 0.4, 0.4),
     Row("signature expired once", on("status", value=403, times=1)),
     Row("signature refused always", on("status", value=403), "link-refused"),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from provision.sources.directory import DirectorySource
 from provision.sources.huggingface import HuggingFaceSource
 from provision.sources.interface import ModelRef, RemoteFile, Source, SourceError, Stream
 from provision.sources.modelscope import ModelScopeSource
+from provision.sources.tokens import HUGGINGFACE
 from provision.wire import Transport, bare
 from tests.fakes.faulty_hub import Fault, FaultyHub, Repo, blob_id, sha256
 
@@ -111,13 +113,14 @@ def test_a_token_is_in_no_error(hub: FaultyHub) -> None:
     assert "hf_secret" not in f"{error.message}{error.context}{error.hint}{error.blame}{source.name}"
 
 
-def test_gated_names_the_page_and_the_variable(hub: FaultyHub) -> None:
+def test_gated_names_the_page_and_how_to_pass_a_token(hub: FaultyHub) -> None:
     hub.token = "right"
     with pytest.raises(SourceError) as caught:
         HuggingFaceSource(hub.url, transport=SHORT).manifest(REF)
     assert caught.value.name == "repo-gated"
     assert f"{hub.url}/{REPO}" in caught.value.hint
-    assert "HF_TOKEN" in caught.value.hint
+    assert "machine 127.0.0.1 login token password" in caught.value.hint
+    assert HUGGINGFACE.how("https://huggingface.co") == "export HF_TOKEN=…"
     assert HuggingFaceSource(hub.url, "right", SHORT).manifest(REF).files
 
 
@@ -249,6 +252,37 @@ def test_tokens_of_the_environment_go_upstream_alone(text: str, given: bool) -> 
     source = parse_source(text, {"HF_TOKEN": "t", "MODELSCOPE_API_TOKEN": "t"})
     assert isinstance(source, HuggingFaceSource | ModelScopeSource)
     assert bool(source._private) is given
+
+
+NETRC = (
+    "machine hub.lan login token password s3cret\nmachine evil.example login x password other\ndefault login a password b\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        ("hf=http://hub.lan:8090", "s3cret"),
+        ("modelscope=https://hub.lan", "s3cret"),
+        ("hf=https://sub.hub.lan", None),
+        ("hf=https://hf-mirror.com", None),
+        ("hf=https://huggingface.co", None),
+    ],
+)
+def test_a_token_of_netrc_goes_to_its_own_host_alone(text: str, token: str | None, tmp_path: Path) -> None:
+    (tmp_path / ".netrc").write_text(NETRC)
+    (tmp_path / ".netrc").chmod(0o600)
+    source = parse_source(text, {"HOME": str(tmp_path)})
+    assert isinstance(source, HuggingFaceSource | ModelScopeSource)
+    assert source._private.get("Authorization") == (f"Bearer {token}" if token else None)
+
+
+@pytest.mark.parametrize("text", ["machine hub.lan login\n", "\0\xff", ""])
+def test_a_netrc_that_cannot_be_read_is_none(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "netrc"
+    path.write_bytes(text.encode("latin-1"))
+    source = parse_source("hf=http://hub.lan", {"NETRC": str(path)})
+    assert isinstance(source, HuggingFaceSource) and not source._private
 
 
 def test_retry_after() -> None:
