@@ -24,6 +24,7 @@ class Session:
 
     environ: Mapping[str, str]
     verbose: bool = False
+    as_json: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -32,10 +33,12 @@ class Session:
 
     @cached_property
     def listener(self) -> Listener:
-        """Who hears progress: a live view on a terminal, plain lines elsewhere. Always on stderr."""
-        from provision.cli.progress import live, plain
+        """Who hears progress: a live view on a terminal, elsewhere lines, of JSON with `--json`. Always on stderr."""
+        from provision.cli.progress import json_lines, live, plain
 
-        return plain(self.verbose) if self.is_plain else live(self.verbose)
+        if not self.is_plain:
+            return live(self.verbose)
+        return json_lines() if self.as_json else plain(self.verbose)
 
     def waiting(self, task: str) -> Callable[[], None]:
         """Return what says that another process of ours is waited for."""
@@ -69,6 +72,12 @@ class Session:
 def _speak_up(ctx: click.Context, param: click.Parameter, verbose: bool) -> None:
     if verbose:
         ctx.obj = replace(ctx.obj, verbose=True)
+
+
+def _speak_json(ctx: click.Context, param: click.Parameter, as_json: bool) -> bool:
+    if as_json:
+        ctx.obj = replace(ctx.obj, as_json=True)
+    return as_json
 
 
 def _choose_language(ctx: click.Context, param: click.Parameter, language: str) -> None:
@@ -107,8 +116,9 @@ def spec_options(command: Command) -> Command:
 
 
 def json_option(command: Command) -> Command:
-    """Add `--json`: one object on stdout, and nothing else there."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+    """Add `--json`: one object on stdout, and nothing else there; progress as JSON lines on stderr, off a terminal."""
+    option = click.option("--json", "as_json", is_flag=True, callback=_speak_json, help="Print one JSON object.")
+    return option(command)
 
 
 def echo_json(data: Any) -> None:
