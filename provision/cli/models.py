@@ -157,7 +157,7 @@ def gc(session: Session, /, folder: Path | None, dry_run: bool) -> int:
 @command.command("serve", epilog="Example: provision models serve --host 0.0.0.0 --port 8090")
 @store_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 for the whole network.")
-@click.option("--port", default=8090, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="0 takes a free one.")
 @click.pass_obj
 def serve(session: Session, /, folder: Path | None, host: str, port: int) -> int:
     """Serve the store in the Hugging Face and ModelScope protocols.
@@ -170,7 +170,7 @@ def serve(session: Session, /, folder: Path | None, host: str, port: int) -> int
     token = session.environ.get("PROVISION_HUB_TOKEN")
     hub = Hub(StoreCatalogue(store), host=host, port=port, token=token, listener=session.listener)
     hub.start()
-    click.echo(f"HF_ENDPOINT={hub.endpoint}\nMODELSCOPE_ENDPOINT={hub.endpoint}")
+    click.echo(f"HF_ENDPOINT={hub.endpoint_outside}\nMODELSCOPE_ENDPOINT={hub.endpoint_outside}")
     hub.run_forever()
     return 0
 

@@ -196,7 +196,7 @@ class Roster:
                 speak = left > 2 and time.monotonic() >= self._silent_until
                 self._silent_until = time.monotonic() + ALOUD if speak else self._silent_until
             if speak:
-                self._listener(Note(task, f"waiting {left:.0f} s more, as the hub asked", "warn"))
+                self._listener(Note(task, f"waiting {left:.0f} s before the next try", "warn"))
             time.sleep(min(left, 0.1))
 
     def _in_order(self) -> list[Entry]:
@@ -227,7 +227,11 @@ class Roster:
         if not known:
             return SourceError("no source was given", blame=Blame(""), reference="no-source")
         chief = fallback or known[0]
-        others = [f"{error.blame.source}: {error.message} ({error.name})" for error in known if error is not chief]
+        others = [
+            f"{error.blame.source}: {error.message} ({error.name})"
+            for error in known
+            if error.blame.source != chief.blame.source
+        ]
         context = "\n".join([chief.context, *others]).strip()
         return SourceError(
             chief.message,

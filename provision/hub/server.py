@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+import socket
 import threading
 from concurrent.futures import Future
 from types import TracebackType
@@ -16,6 +18,8 @@ from provision.hub.catalogue import Catalogue
 if TYPE_CHECKING:
     from aiohttp import web
 
+# where every address is listened at, and a documentation address (RFC 5737, RFC 3849) beyond every LAN
+EVERYWHERE = {"0.0.0.0": (socket.AF_INET, "192.0.2.1"), "::": (socket.AF_INET6, "2001:db8::1")}
 LAST_WORDS = 1.0  # seconds that answers under way are given when the hub stops
 
 
@@ -55,8 +59,12 @@ class Hub:
     @property
     def endpoint(self) -> str:
         """What `HF_ENDPOINT` and `MODELSCOPE_ENDPOINT` are to be on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        return _address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host), self._port)
+
+    @property
+    def endpoint_outside(self) -> str:
+        """What they are to be on other machines: where every address is listened at, the one that leads out of here."""
+        return _address(_own_address(self._host), self._port) if self._host in EVERYWHERE else self.endpoint
 
     def start(self) -> str:
         """Bind, serve from a thread of its own, and return the endpoint; a hub that runs goes on. Raises HubError."""
@@ -130,6 +138,19 @@ class Hub:
 
         await web.TCPSite(runner, self._host, self._port, backlog=1024).start()
         bound.set_result(runner.addresses[0][1])
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _own_address(everywhere: str) -> str:
+    """Return this machine's address on its way out, as the kernel would choose it (nothing is sent), or its name."""
+    family, beyond = EVERYWHERE[everywhere]
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((beyond, 9))
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
 
 
 def _is_loopback(host: str) -> bool:

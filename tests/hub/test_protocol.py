@@ -18,7 +18,7 @@ import pytest
 
 from provision import embedded
 from provision.events import Event, Note
-from provision.hub import FolderCatalogue, Hub, HubError, StoreCatalogue
+from provision.hub import FolderCatalogue, Hub, HubError, StoreCatalogue, server
 from provision.store import Store
 from tests.hub.samples import CATALOGUES, FILES, LARGE, REPO, catalogue, folders
 from tests.store.samples import LATER, damage, publish, writable
@@ -437,3 +437,11 @@ def test_a_store_with_a_broken_record_says_so_on_both_ends(tmp_path: Path) -> No
         assert any(isinstance(event, Note) and event.level == "warn" and str(path) in event.text for event in heard)
         path.unlink()
         assert ask(hub, FILE).status == 404
+
+
+def test_other_machines_are_told_the_address_that_leads_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "EVERYWHERE", {"0.0.0.0": (socket.AF_INET, "127.0.0.9")})
+    served = catalogue("folder", tmp_path / "served")
+    with Hub(served, host="0.0.0.0") as open_to_all, Hub(served) as own:
+        assert open_to_all.endpoint_outside == f"http://127.0.0.1:{open_to_all.port}"
+        assert own.endpoint_outside == own.endpoint
