@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
 
 NEAR = 4000  # microseconds of round trip within which a host is near
-QUEUE = 128 * 1024  # bytes that may wait in the kernel of a near host's answer
+QUEUES = (512 * 1024, 512 * 1024, 128 * 1024)  # bytes that may wait in the kernel for a reader: of the first connection, …
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,11 @@ def make_manager(transport: Transport, proxy: str | None, watch: HeaderWatch) ->
     import urllib3
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
+    queues = chain(QUEUES, repeat(QUEUES[-1]))  # many connections are made where each is slow: they need less room
+
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return _dial(self, transport.connect)
+            return _dial(self, transport.connect, next(queues))
 
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
             with watch.over(self.sock):
@@ -83,7 +86,7 @@ def make_manager(transport: Transport, proxy: str | None, watch: HeaderWatch) ->
 
     class Secure(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _dial(self, transport.connect)
+            return _dial(self, transport.connect, next(queues))
 
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
             with watch.over(self.sock):
@@ -105,7 +108,7 @@ def make_manager(transport: Transport, proxy: str | None, watch: HeaderWatch) ->
     return manager
 
 
-def _dial(connection: HTTPConnection, seconds: float) -> socket.socket:
+def _dial(connection: HTTPConnection, seconds: float, room: int) -> socket.socket:
     """Return a socket to the first of the host's addresses that answers: `seconds` for the name, as many for all of them.
 
     A system's resolver has deadlines of its own that add up to minutes, and so have many dead addresses tried in turn.
@@ -128,7 +131,7 @@ def _dial(connection: HTTPConnection, seconds: float) -> socket.socket:
             last = error
             continue
         sys.audit("http.client.connect", connection, connection.host, port)
-        _bound_queue(sock)
+        _bound_queue(sock, room)
         return sock
     if isinstance(last, TimeoutError):
         raise exceptions.ConnectTimeoutError(connection, f"{connection.host} did not answer in {seconds:g} s") from last
@@ -161,8 +164,8 @@ def lookup(host: str, port: int, seconds: float) -> list[str]:
     return told
 
 
-def _bound_queue(sock: socket.socket) -> None:
-    """Keep the kernel from queueing megabytes of a near host's bytes for a busy reader: a killed process loses them.
+def _bound_queue(sock: socket.socket, room: int) -> None:
+    """Keep the kernel from queueing more than `room` of a near host's bytes for a busy reader: a killed process loses them.
 
     Round-trip time of the handshake: `tcpi_rtt`, microseconds, at byte 68 of Linux's `struct tcp_info`. Farther hosts need
     the room that the kernel gives them.
@@ -172,7 +175,7 @@ def _bound_queue(sock: socket.socket) -> None:
     with contextlib.suppress(OSError, struct.error):
         (microseconds,) = struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 72), 68)
         if microseconds < NEAR:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
 
 
 class HeaderWatch:
