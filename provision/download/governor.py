@@ -37,7 +37,8 @@ class Governor:
             self._mark = (now, received)
             return
         seconds = now - self._mark[0]
-        if seconds < max(self._options.probe, 2 * waiting):
+        least = self._options.probe / (2 if self._rung == 0 else 1)  # alone, only far from FAST or near it is told apart
+        if seconds < max(least, 2 * waiting):
             return
         speed = (received - self._mark[1]) / seconds
         self._mark = (now, received)
