@@ -23,7 +23,7 @@ from provision.sources.huggingface import HuggingFaceSource
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, Source
 from provision.wire import Transport
 from tests.download.faults import REPO, SIZE, WEIGHTS, content, good_hub, source
-from tests.fakes.faulty_hub import FaultyHub, Repo
+from tests.fakes.faulty_hub import Fault, FaultyHub, Repo
 
 REF = ModelRef(REPO)
 RATE = 1e6  # bytes per second and connection, where something is to happen under way
@@ -80,9 +80,10 @@ def moved_between_runs() -> Iterator[Scene]:
 def moved_under_way() -> Iterator[Scene]:
     with plain() as scene:
         scene.hub.rate = RATE
+        scene.hub.faults = [Fault("cut", after=SIZE // 2, times=1)]
 
         def move() -> None:
-            wait_for(scene.hub, SIZE // 3)
+            wait_for(scene.hub, SIZE // 4)
             scene.hub.repos[REPO] = Repo({**content(), WEIGHTS: os.urandom(SIZE)}, commit="b" * 40)
 
         mover = threading.Thread(target=move)

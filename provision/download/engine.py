@@ -46,13 +46,27 @@ def pull(
     options: Options | None = None,
 ) -> Pulled:
     """Return the model `ref`, whole and verified at `target`: bytes from any of `sources`, in order of preference.
+    A source that no longer sends what it lists gives the lead to the next.
 
     What is there already is not fetched again, and where all is there and the commit is known (a lock, a commit as the
     revision, or no source answers) nothing is asked of the network. With a `lock`, exactly its files. Raises ArrivalError
     (SourceError says which host failed) and UsageError; what has come by then is kept and the next call goes on from it.
     """
     wish = Wish(tuple(include), tuple(exclude), allow_pickle, allow_code)
-    return _Pull(ref, sources, target, listener, options or Options()).run(lock, wish)
+    stale: SourceError | None = None
+    for lead in range(1 if lock else max(1, len(sources))):
+        if stale:
+            text = f"{sources[lead - 1].name} lists what nobody sends; going by what {sources[lead].name} lists"
+            listener(Note(str(ref), text, "warn"))
+        try:
+            turn = [*sources[lead:], *sources[:lead]]
+            return _Pull(ref, turn, target, listener, options or Options()).run(lock, wish)
+        except SourceError as error:
+            stale = stale or error
+            if error.name != "changed-under-way":
+                break
+    assert stale
+    raise stale
 
 
 class _Pull:

@@ -178,16 +178,37 @@ def test_commit_moved_between_runs_brings_only_what_changed(tmp_path: Path) -> N
         assert (pulled.commit, pulled.fetched) == ("b" * 40, len(b'{"new": 1}'))
 
 
-def test_listing_stale(tmp_path: Path) -> None:
-    class Stale(HuggingFaceSource):
-        def manifest(self, ref: ModelRef) -> Manifest:
-            manifest = super().manifest(ref)
-            return replace(manifest, files=tuple(replace(f, sha256="0" * 64) if f.sha256 else f for f in manifest.files))
+class Stale(HuggingFaceSource):
+    """Its listing is older than its files."""
 
+    def manifest(self, ref: ModelRef) -> Manifest:
+        manifest = super().manifest(ref)
+        return replace(manifest, files=tuple(replace(f, sha256="0" * 64) if f.sha256 else f for f in manifest.files))
+
+
+def test_listing_stale(tmp_path: Path) -> None:
     with good_hub() as hub, pytest.raises(SourceError) as caught:
         pull(REF, [Stale(hub.url, transport=TRANSPORT)], FolderTarget(tmp_path), options=OPTIONS)
     assert caught.value.name == "changed-under-way"
     assert not (tmp_path / WEIGHTS).exists()
+
+
+def test_a_stale_listing_gives_the_lead_to_the_next_source(tmp_path: Path) -> None:
+    notes: list[Event] = []
+    with good_hub() as hub, good_hub() as good:
+        sources = [Stale(hub.url, transport=TRANSPORT), source(good)]
+        pulled = pull(REF, sources, FolderTarget(tmp_path), listener=notes.append, options=OPTIONS)
+    assert (tmp_path / WEIGHTS).read_bytes() == content()[WEIGHTS]
+    assert pulled.source == f"hf:{good.url}"
+    assert any(isinstance(note, Note) and "lists what nobody sends" in note.text for note in notes)
+
+
+def test_two_stale_listings_are_the_first_ones_error(tmp_path: Path) -> None:
+    with good_hub() as hub, good_hub() as other, pytest.raises(SourceError) as caught:
+        sources = [Stale(one.url, transport=TRANSPORT) for one in (hub, other)]
+        pull(REF, sources, FolderTarget(tmp_path), options=OPTIONS)
+    assert caught.value.name == "changed-under-way"
+    assert caught.value.blame.source == f"hf:{hub.url}"
 
 
 def test_nine_tebibytes_declared(tmp_path: Path) -> None:
