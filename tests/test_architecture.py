@@ -17,7 +17,7 @@ LEVELS = (  # each may import its own level and those above it in this list
     {"facts", "matrix", "resolve", "mirrors", "sources", "http", "wire", "lock", "pins"},
     {"download", "store", "hub", "checks"},
     {"steps"},
-    {"plan", "site", "prove", "looking", "bundle", "arrivals", "inside", "inventory", "export"},
+    {"plan", "site", "prove", "looking", "bundle", "arrivals", "inside", "inventory", "export", "surroundings"},
     {"cli", "__main__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -15,8 +15,8 @@ import pytest
 
 from provision.export import Handover, compose
 from provision.machines.engine import ContainerSettings, Engine, Mount
-from provision.prove import MOUNT
 from provision.store import Store
+from provision.surroundings import MOUNT
 from tests.conftest import REAL_ENVIRON
 from tests.engine.conftest import IMAGE
 

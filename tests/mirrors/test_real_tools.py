@@ -15,7 +15,8 @@ from provision.errors import StepFailed
 from provision.files import Changes
 from provision.machines.local import LocalMachine
 from provision.mirrors.interface import Place, Verified
-from provision.mirrors.settings import Wish, apply, plan
+from provision.mirrors.settings import Wish, apply, plan, undo
+from tests.conftest import REAL_ENVIRON
 from tests.fakes.mirror_server import MirrorServer
 from tests.files.test_changes import picture
 
@@ -87,10 +88,28 @@ def test_the_hubs_own_clients_take_the_endpoint(home: Path, tool: str, url: str)
     assert said.by and said.words in url
 
 
-def test_a_login_shell_has_the_endpoint(home: Path) -> None:
-    set_up(home, "huggingface", "https://hf-mirror.com")
-    done = run(["bash", "-lc", 'printf %s "$HF_ENDPOINT"'], environ(home))
-    assert done.stdout == "https://hf-mirror.com"
+@pytest.mark.parametrize(
+    "words", [["sh", "-lc"], ["bash", "-lc"], ["bash", "-ic"], ["zsh", "-c"], ["fish", "-c"]], ids=" ".join
+)
+def test_a_new_shell_of_every_kind_has_the_endpoint_and_the_undo_takes_it_back(home: Path, words: list[str]) -> None:
+    shell = shutil.which(words[0])
+    if not shell:
+        if REAL_ENVIRON.get("PROVISION_REQUIRE_ENGINE"):
+            pytest.fail(f"{words[0]} is not here, and CI installs it")
+        pytest.skip(f"{words[0]} is not on this machine")
+    home.mkdir()
+    (home / ".bashrc").write_text("case $- in *i*) ;; *) return;; esac\n")
+    before = picture(home)
+    set_up(home, "huggingface", "https://hf-mirror.com/$x&y", {"SHELL": shell})
+    env = {**environ(home), "XDG_DATA_HOME": str(home.parent / "data"), "XDG_CACHE_HOME": str(home.parent / "cache")}
+    asked = [shell, *words[1:], 'printf %s "$HF_ENDPOINT"']
+    assert run(asked, env).stdout == "https://hf-mirror.com/$x&y"
+    undo(Changes(home.parent / "state"), ["huggingface"], "user")
+    assert run(asked, env).stdout == ""
+    left = {
+        name: kept for name, kept in picture(home).items() if not name.startswith(".config")
+    }  # fish keeps its own there
+    assert left == before and not list(home.rglob("*provision*"))
 
 
 def test_what_stands_over_the_file_makes_pip_disagree_and_everything_is_taken_back(home: Path) -> None:

@@ -47,6 +47,12 @@ def current(machine: Machine) -> str:
     return _index(_emitted(machine, None, ()) or "")
 
 
+def own_index(machine: Machine) -> str:
+    """Return the index that somebody set for uv, in its files or variables; empty where nobody did. Sends nothing."""
+    index = current(machine)
+    return "" if index == default_index(machine) else index
+
+
 def default_index(machine: Machine) -> str:
     """Return the index that uv and pip ask where nobody set another; empty without uv. Sends nothing."""
     return _index(_emitted(machine, None, OVERRIDES, "--no-config") or "")
