@@ -111,6 +111,7 @@ class MirrorServer:
         found[f"/org/name/resolve/{COMMIT}/model.safetensors"] = weights()
         found["/modelscope/model.safetensors"] = weights()
         found[f"/v2/library/debian/blobs/{_digest(layer())}"] = layer()
+        found["/npm/typescript/-/typescript-5.9.3.tgz"] = layer()
         found["/anaconda/pkgs/main/linux-64/current_repodata.json"] = json.dumps({"packages": {}}).encode() + b" " * 5000
         return found
 
@@ -208,6 +209,11 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/v1/models/org/name/repo/files":
             row = {"Path": "model.safetensors", "Size": len(weights()), "Sha256": _digest(weights())[7:], "Type": "blob"}
             return json.dumps({"Code": 200, "Data": {"Files": [row]}}).encode()
+        if path == "/npm/typescript":
+            dist = {"tarball": f"http://{self.headers['Host']}/npm/typescript/-/typescript-5.9.3.tgz"}
+            newest = {"name": "typescript", "version": "5.9.3", "dist": dist}
+            told = {"name": "typescript", "dist-tags": {"latest": "5.9.3"}, "versions": {"5.9.3": newest}}
+            return json.dumps(told).encode()
         if path == "/debian/dists/bookworm/InRelease":
             name = "main/binary-amd64/Packages.gz"
             data = found[f"/debian/dists/bookworm/{name}"]

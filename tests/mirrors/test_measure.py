@@ -29,6 +29,7 @@ BASE = {
     "pip": "/simple",
     "uv": "/simple",
     "conda": "/anaconda",
+    "npm": "/npm",
 }
 KIND = {"pip": "index", "uv": "index"}
 
@@ -78,12 +79,12 @@ def test_every_mood_gets_its_own_verdict_and_the_quickest_honest_one_wins() -> N
     assert rows[1].rate < winner.rate and not rows[1].is_verified
 
 
-@pytest.mark.parametrize("tool", ["pip", "uv", "huggingface", "modelscope", "apt", "docker", "conda"])
+@pytest.mark.parametrize("tool", ["pip", "uv", "huggingface", "modelscope", "apt", "docker", "conda", "npm"])
 def test_each_tool_fetches_what_it_needs_as_its_own_client(tool: str) -> None:
     with MirrorServer() as server:
         (row,) = measured(tool, [server])
     assert row.serves and row.received == row.size > 0, row
-    assert row.is_verified == (tool != "conda")
+    assert row.is_verified == (tool not in ("conda", "npm"))
     agents = {agent for _, agent in server.seen}
     assert agents == {AGENTS[tool]}
     assert not server.authorised

@@ -127,6 +127,20 @@ def test_what_stands_over_the_file_makes_pip_disagree_and_everything_is_taken_ba
     assert picture(home) == first
 
 
+def test_npm_says_the_registry_sends_the_credentials_and_fetches_from_it(home: Path, tmp_path: Path) -> None:
+    npm = shutil.which("npm")
+    if not npm:
+        pytest.skip("npm is not on this machine; it is optional, and Debian's has 400 dependencies")
+    home.mkdir()
+    (home / ".npmrc").write_text("fund=false")
+    with MirrorServer(user="me:s3cret") as server:
+        assert set_up(home, "npm", f"{server.address}/npm").by == "npm config get registry"
+        done = run([npm, "view", "typescript", "version", "--prefix", str(tmp_path)], environ(home))
+    assert done.stdout.strip() == "5.9.3", done.stderr
+    assert any(agent.startswith("npm/") for _, agent in server.seen)
+    assert (home / ".npmrc").stat().st_mode & 0o777 == 0o600
+
+
 def test_apt_reads_the_new_archive_and_fetches_its_lists(tmp_path: Path) -> None:
     if not shutil.which("apt-get"):
         pytest.skip("apt is not on this machine")

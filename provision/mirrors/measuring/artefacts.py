@@ -34,6 +34,7 @@ class Needs:
     image_tag: str = "bookworm-slim"
     distribution: str = "debian"
     codename: str = "bookworm"
+    node_package: str = "typescript"
     architecture: str = "amd64"
 
 
@@ -137,6 +138,16 @@ def channel(wire: Wire, mirror: Mirror, needs: Needs) -> Artefact:
     return Artefact(name, f"{mirror.url}/{name}", "current_repodata.json")
 
 
+def node_package(wire: Wire, mirror: Mirror, needs: Needs) -> Artefact:
+    """The newest version of a package, by the registry's own document of it (npm/registry, package-metadata.md)."""
+    found, reply = _json(wire, f"{mirror.url}/{needs.node_package}")
+    newest = str((found.get("dist-tags") or {}).get("latest", "")) if isinstance(found, dict) else ""
+    address = (((found.get("versions") or {}).get(newest) or {}).get("dist") or {}).get("tarball") if newest else ""
+    if not address:
+        raise _cut(reply, f"the versions of {needs.node_package}")
+    return Artefact(f"{needs.node_package}-{newest}.tgz", str(address), newest, version_of(newest))
+
+
 def image(wire: Wire, mirror: Mirror, needs: Needs) -> Artefact:
     """The largest layer of an image, by its manifest (OCI distribution specification 1.1)."""
     registry = registries.parse(mirror.tool, mirror.url)
@@ -166,6 +177,7 @@ FINDERS: Mapping[str, Finder] = {
     "modelscope": modelscope,
     "apt": archive,
     "conda": channel,
+    "npm": node_package,
     "docker": image,
     "buildkit": image,
     "podman": image,

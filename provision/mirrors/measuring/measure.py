@@ -31,6 +31,7 @@ AGENTS: Mapping[str, str] = {  # as the real clients call themselves; some firew
     "modelscope": f"modelscope/1.40.0; python/{_PYTHON}; session_id/0; platform/Linux; processor/x86_64; env/custom",
     "apt": "Debian APT-HTTP/1.3 (2.6.1)",
     "conda": "conda/25.9.0 requests/2.32.5 CPython/3.12.11 Linux/6.8.0 debian/12 glibc/2.36",
+    "npm": "npm/11.6.2 node/v22.21.0 linux x64 workspaces/false",
     "docker": "docker/28.2.2 go/go1.24.3 kernel/6.8.0 os/linux arch/amd64 UpstreamClient(Docker-Client/28.2.2)",
     "buildkit": "buildkit/v0.22",
     "podman": "containers/5.34.1 (github.com/containers/image)",

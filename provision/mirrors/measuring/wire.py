@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from provision.http import REDIRECT_STATUSES, REDIRECTS, Http, Reply, login_page, looks_like_html, origin
+from provision.mirrors.veil import without_user
 from provision.sources.interface import Blame, SourceError
 from provision.wire import Transport
 
@@ -139,7 +140,7 @@ class Wire:
 
     def _open(self, url: str, headers: Mapping[str, str]) -> tuple[Reply, tuple[Hop, ...]]:
         hops: list[Hop] = []
-        url = bare_of_user(url)
+        url = without_user(url)
         for _ in range(REDIRECTS + 1):
             if self._left() <= 0:
                 raise late(url)
@@ -183,12 +184,6 @@ def late(url: str) -> SourceError:
     """Return the error for a mirror that used up its time."""
     host = urlsplit(url).netloc
     return SourceError(f"{host} took longer than it was given", blame=Blame("", host), reference="too-late")
-
-
-def bare_of_user(url: str) -> str:
-    """Return `url` without user and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _authorization(url: str) -> dict[str, Any]:
