@@ -18,7 +18,7 @@ from provision.mirrors.interface import MARK, Place
 from provision.mirrors.settings import Wish, apply, difference, parse_wishes, plan, undo, wishes_of
 from provision.mirrors.veil import veil
 from provision.mirrors.writers import writers
-from tests.fakes.machine import ScriptedMachine
+from tests.fakes.machine import ScriptedMachine, said
 from tests.files.test_changes import picture
 
 SYSTEM = {"apt": "https://m.example.org", "containerd": "https://m.example.org/docker.io"}
@@ -364,3 +364,34 @@ def test_undo_of_an_unknown_tool_names_the_known(tmp_path: Path) -> None:
 def test_a_home_that_is_not_named_is_no_users_place() -> None:
     with pytest.raises(ProvisionError, match="no HOME"):
         Place.of({}, "user")
+
+
+def test_without_a_conda_its_files_are_merged_by_its_rule_and_what_stands_over_ours_is_found(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    put(where.root / "etc/conda/.condarc", "default_channels: [https://company.example.org/main]\n")
+    wishes = (Wish("conda", (USER["conda"],)),)
+    changes = Changes(tmp_path / "state")
+    done = apply(changes, ScriptedMachine(), where, wishes, plan(where, wishes))
+    assert "begin with https://m.example.org/anaconda/pkgs/main" in done.verified[0].words and not done.verified[0].by
+    undo(changes, None, None)
+    system = place(tmp_path, "system")
+    put(where.root / "etc/conda/condarc", "default_channels: [https://over.example.org/main]\n")
+    before = picture(where.root)
+    with pytest.raises(StepFailed, match="does not take"):
+        apply(changes, ScriptedMachine(), system, wishes, plan(system, wishes))
+    assert picture(where.root) == before
+
+
+def test_podman_that_cannot_run_is_no_word_against_the_setting_but_one_that_cannot_read_it_is(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    wishes = (Wish("podman", (USER["podman"],)),)
+
+    def failing(words: str) -> ScriptedMachine:
+        return ScriptedMachine({("podman", "--version"): said("4.3.1"), ("env",): said(rc=125, stderr=words)})
+
+    changes = Changes(tmp_path / "state")
+    done = apply(changes, failing("cannot clone: Operation not permitted"), where, wishes, plan(where, wishes))
+    assert done.verified[0].words == "podman does not run here: cannot clone: Operation not permitted"
+    undo(changes, None, None)
+    with pytest.raises(StepFailed):
+        apply(changes, failing("loading registries configuration: bad TOML"), where, wishes, plan(where, wishes))

@@ -41,10 +41,33 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     env = {} if place.is_this_machine else {"CONDARC": str(_file(place))}
     said = ask(machine, ["conda", "config", "--show", "default_channels"], without=OVERRIDES, env=env)
     if said is None:
-        return Verified(TOOL, "", "there is no conda here to ask; what was written was read again as YAML")
+        return _read_back(place, wanted)
     if wanted not in said:
         raise not_in_force(TOOL, wanted, said)
     return Verified(TOOL, "conda config --show", wanted)
+
+
+def _read_back(place: Place, wanted: str) -> Verified:
+    """Without a conda: its files merged by its own rule, the later file's channels first ("Searching for .condarc")."""
+    channels: list[str] = []
+    for path in _searched(place):
+        try:
+            given = yaml_mapping.parse(read_text(path) or "").get("default_channels") or []
+        except ValueError as error:
+            raise unreadable(path, "YAML", str(error)) from error
+        channels = [*map(str, given), *(url for url in channels if url not in given)]
+    if channels[:1] != [wanted]:
+        raise not_in_force(TOOL, wanted, "\n".join(channels), "another .condarc stands over it")
+    return Verified(TOOL, "", f"there is no conda here to ask; its files, merged by its own rule, begin with {wanted}")
+
+
+def _searched(place: Place) -> list[Path]:
+    """The files that conda reads, the one with the last word last; a user's stand over the system's."""
+    system = [place.root / "etc/conda" / name for name in (".condarc", "condarc")]
+    if place.scope == "system":
+        return system
+    users = [place.config / "conda/.condarc", place.home / ".conda/.condarc", place.home / ".conda/condarc"]
+    return [*system, *users, place.home / ".condarc"]
 
 
 def _file(place: Place) -> Path:

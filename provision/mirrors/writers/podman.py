@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from provision.errors import StepFailed
 from provision.machines.interface import Machine
 from provision.mirrors import registries
 from provision.mirrors.asking import ask
@@ -36,13 +38,19 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     """See `Writer.verify`: `podman info` names the mirrors."""
     if not place.is_this_machine:
         return Verified(TOOL, "", "podman reads this machine's folders only")
-    said = ask(machine, ["podman", "info", "--format", "{{json .Registries}}"], without=OVERRIDES)
+    try:
+        said = ask(machine, ["podman", "info", "--format", "{{json .Registries}}"], without=OVERRIDES)
+    except StepFailed as error:
+        if "registries" in error.context:
+            raise
+        return Verified(TOOL, "", f"podman does not run here: {error.context.splitlines()[-1]}")
     if said is None:
         return Verified(TOOL, "", "there is no podman here to ask")
-    for url in urls:
-        if registries.parse(TOOL, url).name not in said:
-            raise not_in_force(TOOL, url, said)
-    return Verified(TOOL, "podman info", said.strip())
+    found = [str(row["Location"]) for row in ((json.loads(said) or {}).get("docker.io") or {}).get("Mirrors") or []]
+    wanted = [registries.parse(TOOL, url).name for url in urls]
+    if found != wanted:
+        raise not_in_force(TOOL, " ".join(wanted), said, "an own registries.conf or another drop-in stands over it")
+    return Verified(TOOL, "podman info", "docker.io by way of " + ", ".join(found))
 
 
 def _has_own(text: str | None) -> bool:
