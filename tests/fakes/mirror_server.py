@@ -220,12 +220,10 @@ class _Handler(BaseHTTPRequestHandler):
             head = f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nDate: {mirror.dated}\nSHA256:\n"
             return f"{head} {_digest(data)[7:]} {len(data)} {name}\n".encode()
         if path.startswith("/v2/library/debian/manifests/"):
-            if path.endswith("bookworm-slim"):
-                rows = [{"digest": "sha256:arm", "platform": {"architecture": "arm64"}}]
-                return json.dumps(
-                    {"manifests": [*rows, {"digest": "sha256:amd", "platform": {"architecture": "amd64"}}]}
-                ).encode()
-            return json.dumps({"layers": [{"digest": _digest(layer()), "size": len(layer())}]}).encode()
+            manifest = json.dumps({"layers": [{"digest": _digest(layer()), "size": len(layer())}]}).encode()
+            rows = [("arm64", _digest(b"arm")), ("amd64", _digest(manifest))]
+            listed = [{"digest": digest, "platform": {"architecture": name}} for name, digest in rows]
+            return json.dumps({"manifests": listed}).encode() if path.endswith("bookworm-slim") else manifest
         return None
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:

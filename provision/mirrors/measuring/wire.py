@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from provision.http import REDIRECT_STATUSES, REDIRECTS, Http, Reply, login_page, looks_like_html, origin
+from provision.http import REDIRECT_STATUSES, REDIRECTS, Http, Reply, login_page, looks_like_html, origin, refusal
 from provision.mirrors.veil import without_user
 from provision.sources.interface import Blame, SourceError
 from provision.wire import Transport
@@ -164,20 +164,6 @@ class Wire:
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
-
-
-def refusal(reply: Reply) -> SourceError:
-    """Return the error for a status other than 200, named after what is likely to stand behind it."""
-    status = reply.status
-    reply.close()
-    if status in (401, 403):
-        message = f"{reply.host} answers {status}: a firewall or an allow-list refuses this client or this file"
-        return reply.error(f"refused-{status}", message)
-    if status in (404, 410):
-        return reply.error("not-there", f"{reply.host} does not have it ({status})")
-    if status == 429:
-        return reply.error("rate-limited", f"{reply.host} limits requests")
-    return reply.error("source-unavailable" if status >= 500 else "status-unexpected", f"{reply.host} answers {status}")
 
 
 def late(url: str) -> SourceError:
