@@ -103,7 +103,10 @@ def _token(asker: Asker, url: str) -> str:
     if reply.status != 200:
         raise refusal(reply)
     found = _object(reply.read_all(LIMIT, SECONDS), reply, "a token")
-    return str(found.get("token") or found.get("access_token") or "")
+    token = str(found.get("token") or found.get("access_token") or "")
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise reply.error("listing-cut", f"{reply.host} did not send a token")
+    return token
 
 
 def _object(body: bytes, reply: Reply, what: str) -> dict[str, Any]:

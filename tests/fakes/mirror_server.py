@@ -71,6 +71,8 @@ class MirrorServer:
     project: str = "transformers"
     versions: tuple[str, ...] = ("4.51.0", "4.57.1")
     dated: str = "Sat, 21 Nov 2026 08:00:00 UTC"
+    wants_token: str = ""  # the address that gives out tokens for images
+    answers: dict[str, bytes] = field(default_factory=dict)  # whatever else it is to say, by path
     seen: list[tuple[str, str]] = field(default_factory=list)
     authorised: list[str] = field(default_factory=list)
 
@@ -143,6 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif mirror.user:
             return self._answer(401, b"who are you")
         path = urlsplit(self.path).path
+        if path in mirror.answers:
+            return self._answer(200, mirror.answers[path])
+        if mirror.wants_token and path.startswith("/v2/") and "Authorization" not in self.headers:
+            scope = 'service="s",scope="repository:library/debian:pull"'
+            return self._answer(401, b"{}", {"WWW-Authenticate": f'Bearer realm="{mirror.wants_token}",{scope}'})
         if mirror.mood == "captive":
             return self._answer(200, PAGE, {"Content-Type": "text/html"})
         if mirror.mood == "firewall":

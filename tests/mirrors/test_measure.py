@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,7 +19,9 @@ from provision.mirrors.measuring.measure import AGENTS
 from provision.mirrors.settings import Wish
 from provision.sources.interface import ModelRef
 from provision.spec import load as load_spec
+from tests.conftest import REAL_ENVIRON
 from tests.fakes.mirror_server import MirrorServer, dead, self_signed
+from tests.fakes.token_registry import PROGRAM, token_registry
 
 NEEDS = Needs(model=ModelRef("org/name"))
 BASE = {
@@ -248,3 +251,33 @@ def test_what_is_needed_is_the_specs_model_and_this_distributions_lists() -> Non
 def test_the_image_that_is_needed_is_the_specs_where_docker_io_has_it(base: str, image: tuple[str, str]) -> None:
     needs = needs_of(load_spec(flags={"image.base": base}), {}, "x86_64", None)
     assert (needs.image, needs.image_tag) == image
+
+
+def test_neither_credentials_nor_token_go_to_another_host() -> None:
+    """The registry is one host; tokens come from a second, and the layer's bytes from a third."""
+    with MirrorServer() as bytes_from, MirrorServer() as tokens, MirrorServer(redirect=bytes_from.address) as mirror:
+        tokens.answers["/token"] = json.dumps({"token": "t0ken"}).encode()
+        mirror.wants_token = f"{tokens.address}/token"
+        (row,) = measured("docker", [mirror])
+    assert row.serves and len(row.way) == 2, row
+    assert set(mirror.authorised) == {"Bearer t0ken"} and not tokens.authorised and not bytes_from.authorised
+    assert [path for path, _ in tokens.seen] == ["/token?service=s&scope=repository%3Alibrary%2Fdebian%3Apull"]
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"token": "a\\nb"}', b"<html>sign in</html>", b"[]"])
+def test_what_is_no_token_is_never_sent(answer: bytes) -> None:
+    with MirrorServer() as tokens, MirrorServer() as mirror:
+        tokens.answers["/token"] = answer
+        mirror.wants_token = f"{tokens.address}/token"
+        (row,) = measured("docker", [mirror])
+    assert not row.serves and row.refusal in ("listing-cut", "login-page") and not mirror.authorised
+
+
+def test_a_layer_is_measured_at_a_real_registry_that_wants_tokens(tmp_path: Path) -> None:
+    if not PROGRAM and not REAL_ENVIRON.get("PROVISION_REQUIRE_ENGINE"):
+        pytest.skip("there is no docker-registry here: apt-get install docker-registry")
+    with token_registry(tmp_path) as real:
+        real.put("library/tiny", "1")
+        mirror = Mirror("docker", f"http://{real.host}", "root", "any", "", "", "")
+        (row,) = measure([Candidate(mirror)], Needs(image="library/tiny", image_tag="1"), {})
+    assert row.serves and row.is_verified and row.received == row.size > 500_000 and len(real.granted) == 1, row

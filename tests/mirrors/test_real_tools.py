@@ -19,8 +19,8 @@ from provision.mirrors.interface import Place, Verified
 from provision.mirrors.settings import Wish, apply, plan, undo
 from tests.conftest import REAL_ENVIRON
 from tests.fakes.mirror_server import MirrorServer
+from tests.fakes.token_registry import token_registry
 from tests.files.test_changes import picture
-from tests.real_registry import REPOSITORY, TAG, registry
 
 PLUGIN = "libexec/docker/cli-plugins/docker-buildx"
 BUILDX = (Path("/usr") / PLUGIN, Path(__file__).parent.parent.parent / ".make/next/usr" / PLUGIN)
@@ -155,22 +155,23 @@ def needed(*programs: str) -> None:
 def test_podman_pulls_docker_images_from_the_mirror(
     home: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    needed("podman")
+    needed("podman", "docker-registry")
     short = tmp_path_factory.mktemp("p")  # podman takes no path of more than 50 characters for it
-    with registry(tmp_path) as real:
+    with token_registry(tmp_path) as real:
+        digest = real.put("library/tiny", "1")
         more = {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
-        said = set_up(home, "podman", real.address, more)
-        assert (said.by, said.words) == ("podman info", f"docker.io by way of {real.address.removeprefix('http://')}")
+        said = set_up(home, "podman", f"http://{real.host}", more)
+        assert (said.by, said.words) == ("podman info", f"docker.io by way of {real.host}")
         storage = ["--root", str(tmp_path / "pod"), "--runroot", str(short), "--storage-driver", "vfs"]
-        pulled = run(["podman", *storage, "pull", f"docker.io/{REPOSITORY}:{TAG}"], environ(home, **more))
+        pulled = run(["podman", *storage, "pull", "docker.io/library/tiny:1"], environ(home, **more))
         assert pulled.returncode == 0, pulled.stderr
         found = run(["podman", *storage, "images", "--digests", "--format", "{{.Digest}}"], environ(home, **more))
-    assert found.stdout.strip() == real.manifest
+    assert found.stdout.strip() == digest and real.granted
 
 
 def test_containerd_pulls_docker_images_from_the_mirror(tmp_path: Path) -> None:
     """A containerd of the test's own, with its own folders and socket; nothing is run in it."""
-    needed("containerd", "ctr")
+    needed("containerd", "ctr", "docker-registry")
     if os.geteuid() != 0:
         pytest.skip("starting a containerd of our own needs root")
     root, state = tmp_path / "root", tmp_path / "s"
@@ -182,11 +183,12 @@ def test_containerd_pulls_docker_images_from_the_mirror(tmp_path: Path) -> None:
         f"[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '{certs}'\n"
     )
     place = Place("system", tmp_path, environ(tmp_path), root)
-    with registry(tmp_path) as real:
-        wishes = (Wish("containerd", (real.address,)),)
+    with token_registry(tmp_path) as real:
+        digest = real.put("library/tiny", "1")
+        wishes = (Wish("containerd", (f"http://{real.host}",)),)
         machine = LocalMachine(environ(tmp_path))
         done = apply(Changes(tmp_path / "changes"), machine, place, wishes, plan(place, wishes))
-        assert done.verified[0].by == "containerd config dump" and real.address in done.verified[0].words
+        assert done.verified[0].by == "containerd config dump" and real.host in done.verified[0].words
         quiet = f"{root}/quiet.toml"
         Path(quiet).write_text(
             f"version = 2\nroot = '{tmp_path}/r'\nstate = '{state}'\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n"
@@ -199,14 +201,14 @@ def test_containerd_pulls_docker_images_from_the_mirror(tmp_path: Path) -> None:
             deadline = time.monotonic() + 30
             while run([*ctr, "version"], REAL_ENVIRON).returncode and time.monotonic() < deadline:
                 time.sleep(0.2)
-            name = f"docker.io/{REPOSITORY}:{TAG}"
+            name = "docker.io/library/tiny:1"
             pulled = run([*ctr, "content", "fetch", "--hosts-dir", str(certs), name], REAL_ENVIRON)
             assert pulled.returncode == 0, pulled.stderr + (tmp_path / "log").read_text()[-2000:]
             listed = run([*ctr, "images", "list"], REAL_ENVIRON).stdout
         finally:
             process.terminate()
             process.wait(30)
-    assert name in listed and real.manifest in listed
+    assert name in listed and digest in listed
 
 
 def test_buildx_reads_what_was_written_and_a_file_it_cannot_read_is_taken_back(home: Path) -> None:
