@@ -100,8 +100,8 @@ def test_measure_ranks_given_mirrors_and_apply_takes_a_companys_best(
         assert [(row["serves"], row["refusal"]) for row in rows] == [(True, ""), (False, "refused-403")]
         assert main(["mirrors", "measure", f"--set=uv={blocked.index}", f"--set=uv={well.index}"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "uv" and lines[1].startswith(f"  ✓ {well.index}") and "sha256 right" in lines[1]
-        assert "refused-403" in lines[2] and "allow-list" in lines[3] and lines[-1].startswith("1 of 2 serve.")
+        assert lines[0] == "uv" and lines[1].startswith(f"  ✓ {well.index}") and "sha256 right" in lines[2]
+        assert "refused-403" in lines[3] and "allow-list" in lines[4] and lines[-1].startswith("1 of 2 serve.")
         assert main(["mirrors", "apply", "--tool", "uv", "--yes"]) == 0
     assert f'url = "{well.index}"' in (home / "dotfiles/uv.toml").read_text()
 

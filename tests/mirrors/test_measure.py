@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from provision.errors import StepFailed
+from provision.machines.local import LocalMachine
 from provision.mirrors.catalogue import Mirror, catalogue
-from provision.mirrors.choosing import candidates, chosen, needs_of
+from provision.mirrors.choosing import Present, candidates, chosen, inherited, needs_of
 from provision.mirrors.measuring import Candidate, Measurement, Needs, best, judge, load, measure, ranked, save
 from provision.mirrors.measuring.measure import AGENTS
 from provision.mirrors.settings import Wish
@@ -196,6 +198,35 @@ def test_what_the_machine_is_set_to_and_works_is_kept_before_a_quicker_one() -> 
     assert chosen([quick, replace(mine, refusal="stale")], ["pip"]) == ((Wish("pip", ("quick",)),), ())
 
 
+def test_a_default_that_nobody_chose_has_to_be_the_quickest() -> None:
+    default, quick = row(url="default", origin="default", rate=1e3), row(url="quick")
+    assert chosen([quick, default], ["pip"])[0] == (Wish("pip", ("quick",)),)
+    wishes, kept = chosen([replace(quick, rate=10.0), default], ["pip"])
+    assert wishes == () and "its default" in kept[0]
+
+
+def test_what_each_tool_asks_now_is_found_in_its_own_words(tmp_path: Path) -> None:
+    environ = {**os.environ, "HOME": str(tmp_path), "HF_ENDPOINT": "https://hub.example.org/", "PIP_CONFIG_FILE": ""}
+    for name, text in {
+        ".condarc": "default_channels: [https://m.example.org/anaconda/pkgs/main]\n",
+        ".config/uv/uv.toml": "[[index]]\nurl = 'https://m.example.org/simple'\ndefault = true\n",
+        ".config/pip/pip.conf": "[global]\nindex-url = https://pip.example.org/simple\n",
+        ".config/buildkit/buildkitd.toml": "[registry.'docker.io']\nmirrors = ['m.example.org/docker.io']\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    tools = ["pip", "uv", "conda", "buildkit", "huggingface", "modelscope", "torch"]
+    found = inherited(LocalMachine(environ), environ, tools)
+    assert {tool: present.url for tool, present in found.items()} == {
+        "pip": "https://pip.example.org/simple",
+        "uv": "https://m.example.org/simple",
+        "conda": "https://m.example.org/anaconda",
+        "buildkit": "m.example.org/docker.io",
+        "huggingface": "https://hub.example.org",
+    }
+    assert not any(present.is_default for present in found.values())
+
+
 def test_where_nobody_serves_every_reason_is_told_without_secrets() -> None:
     with pytest.raises(StepFailed) as caught:
         chosen([row(url="https://u:secret@h/", refusal="stale", reason="old")], ["pip"])
@@ -223,11 +254,11 @@ def test_a_region_narrows_the_catalogue_only_where_it_is_named() -> None:
 
 def test_what_is_given_is_measured_alone_and_what_is_set_already_first() -> None:
     rows = catalogue()
-    given = candidates(rows, ["pip"], (Wish("pip", ("https://x/simple",)),), {"pip": "https://mine"}, "auto")
+    given = candidates(rows, ["pip"], (Wish("pip", ("https://x/simple",)),), {"pip": Present("https://mine")}, "auto")
     assert [(found.mirror.url, found.mirror.kind, found.origin) for found in given] == [
         ("https://x/simple", "index", "--set")
     ]
-    found = candidates(rows, ["pip"], (), {"pip": rows[0].url}, "auto")
+    found = candidates(rows, ["pip"], (), {"pip": Present(rows[0].url)}, "auto")
     assert found[0].origin == "inherited" and [one.mirror.url for one in found].count(rows[0].url) == 1
 
 

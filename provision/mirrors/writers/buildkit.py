@@ -28,6 +28,12 @@ READ = (
 STARTING = "failed to initialize builder"  # buildx, once it has read the file and finds no engine
 
 
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`."""
+    found = _mirrors(_file(place))
+    return found[0] if found else ""
+
+
 def plan(place: Place, urls: Sequence[str]) -> Plan:
     """See `Writer.plan`. Mirrors that are there already stay, behind ours."""
     mirrors = [registries.parse(TOOL, url) for url in urls]
@@ -54,7 +60,7 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     """
     path = _file(place)
     wanted = [registries.parse(TOOL, url).name for url in urls]
-    said = list(_table(toml.parse(path, read_text(path)), "docker.io").get("mirrors", []))
+    said = _mirrors(path)
     if said[: len(wanted)] != wanted:
         raise not_in_force(TOOL, " ".join(wanted), " ".join(said))
     if ask(machine, ["docker", "buildx", "version"]) is None:
@@ -67,6 +73,10 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
 
 def _file(place: Place) -> Path:
     return place.file("buildkit/buildkitd.toml", "etc/buildkit/buildkitd.toml")
+
+
+def _mirrors(path: Path) -> list[str]:
+    return [str(name) for name in _table(toml.parse(path, read_text(path)), "docker.io").get("mirrors", [])]
 
 
 def _table(document: tomlkit.TOMLDocument, host: str) -> Any:

@@ -15,6 +15,12 @@ SCOPES: tuple[Scope, ...] = ("user", "system")
 OVERRIDES = ("CONDARC", "CONDA_DEFAULT_CHANNELS", "CONDA_CHANNEL_ALIAS")
 
 
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`: what its files come to, merged by its own rule."""
+    first = next(iter(_effective(place)), "")
+    return first.removesuffix("/pkgs/main") if first.endswith("/pkgs/main") else ""
+
+
 def plan(place: Place, urls: Sequence[str]) -> Plan:
     """See `Writer.plan`. The address is a mirror's `/anaconda`, with `pkgs` and `cloud` below it."""
     url = single(TOOL, urls)
@@ -48,7 +54,15 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
 
 
 def _read_back(place: Place, wanted: str) -> Verified:
-    """Without a conda: its files merged by its own rule, the later file's channels first ("Searching for .condarc")."""
+    """Without a conda: its files, read again."""
+    channels = _effective(place)
+    if channels[:1] != [wanted]:
+        raise not_in_force(TOOL, wanted, "\n".join(channels), "another .condarc stands over it")
+    return Verified(TOOL, "", f"there is no conda here to ask; its files, merged by its own rule, begin with {wanted}")
+
+
+def _effective(place: Place) -> list[str]:
+    """The default channels: of all files, the later file's first (conda's documentation, "Searching for .condarc")."""
     channels: list[str] = []
     for path in _searched(place):
         try:
@@ -56,9 +70,7 @@ def _read_back(place: Place, wanted: str) -> Verified:
         except ValueError as error:
             raise unreadable(path, "YAML", str(error)) from error
         channels = [*map(str, given), *(url for url in channels if url not in given)]
-    if channels[:1] != [wanted]:
-        raise not_in_force(TOOL, wanted, "\n".join(channels), "another .condarc stands over it")
-    return Verified(TOOL, "", f"there is no conda here to ask; its files, merged by its own rule, begin with {wanted}")
+    return channels
 
 
 def _searched(place: Place) -> list[Path]:

@@ -22,6 +22,12 @@ OVERRIDES: tuple[str, ...] = ()
 MAIN = "etc/containerd/config.toml"
 
 
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`."""
+    found = _hosts(_file(place))
+    return found[0].replace("/v2", "", 1) if found else ""
+
+
 def plan(place: Place, urls: Sequence[str]) -> Plan:
     """See `Writer.plan`. Hosts that are there stay; a mirror's path is addressed below /v2 and overrides the usual."""
     path = _file(place)
@@ -46,7 +52,7 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     """See `Writer.verify`: containerd reads the file at each pull and shows it nowhere; whether its CRI looks into the
     folder at all, `containerd config dump` tells."""
     path = _file(place)
-    hosts = list(toml.parse(path, read_text(path)).get("host", {}))
+    hosts = _hosts(path)
     missing = [address for address in map(_address, urls) if address not in hosts]
     if missing:
         raise not_in_force(TOOL, " ".join(missing), " ".join(hosts))
@@ -61,6 +67,10 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
 
 def _file(place: Place) -> Path:
     return place.root / "etc/containerd/certs.d/docker.io/hosts.toml"
+
+
+def _hosts(path: Path) -> list[str]:
+    return list(toml.parse(path, read_text(path)).get("host", {}))
 
 
 def _address(url: str) -> str:

@@ -16,7 +16,19 @@ from provision.mirrors.veil import without_user
 TOOL = "npm"
 SCOPES: tuple[Scope, ...] = ("user",)
 OVERRIDES = ("NPM_CONFIG_REGISTRY", "npm_config_registry")
+QUESTION = ("npm", "config", "get", "registry")
 FILE = ("NPM_CONFIG_USERCONFIG", "npm_config_userconfig")
+
+
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`."""
+    said = _registry(machine, ())
+    return said if said != default_registry(machine, place) else ""
+
+
+def default_registry(machine: Machine, place: Place) -> str:
+    """Return the registry that npm asks where nobody set another; empty without npm. Sends nothing."""
+    return _registry(machine, OVERRIDES, "--userconfig", "/nonexistent/user", "--globalconfig", "/nonexistent/global")
 
 
 def plan(place: Place, urls: Sequence[str]) -> Plan:
@@ -28,13 +40,17 @@ def plan(place: Place, urls: Sequence[str]) -> Plan:
 
 def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     """See `Writer.verify`: `npm config get registry`, away from any project's own file."""
-    said = ask(machine, ["npm", "config", "get", "registry", "--prefix", "/"], without=OVERRIDES)
+    said = ask(machine, [*QUESTION, "--prefix", "/"], without=OVERRIDES)
     if said is None:
         return Verified(TOOL, "", "there is no npm here to ask")
     wanted = _keys(single(TOOL, urls))["registry"]
     if said.strip() != wanted:
         raise not_in_force(TOOL, wanted, said)
     return Verified(TOOL, "npm config get registry", wanted)
+
+
+def _registry(machine: Machine, without: Sequence[str], *more: str) -> str:
+    return (ask(machine, [*QUESTION, *more], without=without) or "").strip().rstrip("/")
 
 
 def _keys(url: str) -> dict[str, str]:

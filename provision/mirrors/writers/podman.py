@@ -15,7 +15,16 @@ TOOL = "podman"
 SCOPES: tuple[Scope, ...] = ("user", "system")
 OVERRIDES = ("CONTAINERS_REGISTRIES_CONF", "CONTAINERS_REGISTRIES_CONF_DIR")
 
-DROP_IN = "registries.conf.d/50-provision.conf"
+INFO = ("podman", "info", "--format", "{{json .Registries}}")
+
+
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`."""
+    try:
+        found = _mirrors(ask(machine, INFO))
+    except StepFailed:
+        return ""  # podman does not run here
+    return found[0] if found else ""
 
 
 def plan(place: Place, urls: Sequence[str]) -> Plan:
@@ -39,18 +48,24 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     if not place.is_this_machine:
         return Verified(TOOL, "", "podman reads this machine's folders only")
     try:
-        said = ask(machine, ["podman", "info", "--format", "{{json .Registries}}"], without=OVERRIDES)
+        said = ask(machine, INFO, without=OVERRIDES)
     except StepFailed as error:
         if "registries" in error.context:
             raise
         return Verified(TOOL, "", f"podman does not run here: {error.context.splitlines()[-1]}")
     if said is None:
         return Verified(TOOL, "", "there is no podman here to ask")
-    found = [str(row["Location"]) for row in ((json.loads(said) or {}).get("docker.io") or {}).get("Mirrors") or []]
+    found = _mirrors(said)
     wanted = [registries.parse(TOOL, url).name for url in urls]
     if found != wanted:
         raise not_in_force(TOOL, " ".join(wanted), said, "an own registries.conf or another drop-in stands over it")
     return Verified(TOOL, "podman info", "docker.io by way of " + ", ".join(found))
+
+
+def _mirrors(said: str | None) -> list[str]:
+    """The mirrors of docker.io in podman's own words."""
+    found = (json.loads(said or "null") or {}).get("docker.io") or {}
+    return [str(row["Location"]) for row in found.get("Mirrors") or []]
 
 
 def _has_own(text: str | None) -> bool:

@@ -18,6 +18,12 @@ SCOPES: tuple[Scope, ...] = ("user", "system")
 OVERRIDES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE", "UV_NO_CONFIG")
 
 
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`: in its files or variables."""
+    index = _index(_emitted(machine, None, ()) or "")
+    return "" if index == default_index(machine, place) else index
+
+
 def plan(place: Place, urls: Sequence[str]) -> Plan:
     """See `Writer.plan`."""
     url = single(TOOL, urls)
@@ -42,18 +48,7 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     return Verified(TOOL, "uv pip compile --emit-index-url", f"--index-url {wanted}")
 
 
-def current(machine: Machine) -> str:
-    """Return the index that uv asks as this environment is, its own default among them; empty without uv. Sends nothing."""
-    return _index(_emitted(machine, None, ()) or "")
-
-
-def own_index(machine: Machine) -> str:
-    """Return the index that somebody set for uv, in its files or variables; empty where nobody did. Sends nothing."""
-    index = current(machine)
-    return "" if index == default_index(machine) else index
-
-
-def default_index(machine: Machine) -> str:
+def default_index(machine: Machine, place: Place) -> str:
     """Return the index that uv and pip ask where nobody set another; empty without uv. Sends nothing."""
     return _index(_emitted(machine, None, OVERRIDES, "--no-config") or "")
 
