@@ -236,7 +236,7 @@ def _installer(site: Site) -> Installer:
         index=_pip_index(site),
         extra_indexes=tuple(url for url in pip.extra_index_urls if url.startswith("http")),
         find_links=tuple(dict.fromkeys(filter(None, folders))),
-        env={"SSL_CERT_FILE": pip.cert, "PIP_CERT": pip.cert} if pip.cert else {},
+        trust={"SSL_CERT_FILE": pip.cert, "PIP_CERT": pip.cert} if pip.cert else {},
     )
 
 

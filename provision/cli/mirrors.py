@@ -170,7 +170,7 @@ def apply(
         echo_json({"changed": [str(path) for path in done.paths], "verified": verified, "notes": planned.notes})
         return 0
     for row in done.verified:
-        click.echo(f"{row.tool}: {row.by} says {veil(row.words)}" if row.by else f"{row.tool}: not verified: {row.words}")
+        click.echo(f"{row.tool}: {f'{row.by} says' if row.by else 'not verified:'} {veil(row.words)}")
     if done.paths:
         click.echo(f"{len(done.paths)} files changed; provision mirrors undo gives back what was there.")
     return 0
