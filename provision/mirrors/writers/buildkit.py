@@ -14,7 +14,7 @@ import tomlkit
 from provision.errors import StepFailed
 from provision.machines.interface import Machine
 from provision.mirrors import registries
-from provision.mirrors.asking import DEADLINE, ask
+from provision.mirrors.asking import DEADLINE
 from provision.mirrors.interface import Place, Plan, Scope, Verified, not_in_force, read_text
 from provision.mirrors.texts import toml
 
@@ -63,7 +63,7 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     said = _mirrors(path)
     if said[: len(wanted)] != wanted:
         raise not_in_force(TOOL, " ".join(wanted), " ".join(said))
-    if ask(machine, ["docker", "buildx", "version"]) is None:
+    if not machine.run(["docker", "buildx", "version"], timeout=DEADLINE).ok:
         return Verified(TOOL, "", "there is no buildx here to ask; read again as TOML: " + " ".join(said))
     done = machine.run(["sh", "-c", READ, "sh", str(path)], timeout=DEADLINE)
     if not done.ok and STARTING not in done.error_text:

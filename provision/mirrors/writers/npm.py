@@ -16,7 +16,7 @@ from provision.mirrors.veil import without_user
 TOOL = "npm"
 SCOPES: tuple[Scope, ...] = ("user",)
 OVERRIDES = ("NPM_CONFIG_REGISTRY", "npm_config_registry")
-QUESTION = ("npm", "config", "get", "registry")
+QUESTION = ("npm", "config", "get", "registry", "--logs-max=0", "--cache=/dev/null")  # it leaves nothing in a home
 FILE = ("NPM_CONFIG_USERCONFIG", "npm_config_userconfig")
 
 
