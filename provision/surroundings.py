@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from provision.facts.network import parse_proxies
 from provision.facts.python import PipSettings, probe_pip
 from provision.machines.interface import Machine
+from provision.mirrors.asking_uv import own_index
 from provision.mirrors.environment import AUTHORITIES, MIRRORED, variables
-from provision.mirrors.interface import Place, has_credentials
-from provision.mirrors.writers import uv
+from provision.mirrors.interface import has_credentials
 from provision.spec import Spec
 from provision.store import Store
 
@@ -35,10 +34,7 @@ class Inherited:
     @classmethod
     def of(cls, machine: Machine, environ: Mapping[str, str], pip: PipSettings | None = None) -> Inherited:
         """Ask both tools; pip's answer may be known already."""
-        return cls(
-            pip or probe_pip(machine, environ, "python3"),
-            uv.current(machine, Place("user", Path(environ.get("HOME", "/")), environ)),
-        )
+        return cls(pip or probe_pip(machine, environ, "python3"), own_index(machine))
 
 
 def surroundings(

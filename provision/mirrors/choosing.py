@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from provision.errors import StepFailed
 from provision.machines.interface import Machine
+from provision.mirrors.asking_uv import default_index
 from provision.mirrors.catalogue import Mirror
 from provision.mirrors.interface import Place
 from provision.mirrors.measuring import Candidate, Measurement, Needs, best
 from provision.mirrors.settings import Wish
 from provision.mirrors.veil import veil
-from provision.mirrors.writers import apt, npm, uv, writers
+from provision.mirrors.writers import apt, npm, writers
 from provision.resolve import Resolution
 from provision.sources.interface import ModelRef
 from provision.spec import Spec
 
 DEFAULT_TOOLS = ("pip", "torch", "huggingface", "modelscope", "apt", "docker")
 REGIONLESS: Mapping[str, tuple[str, ...]] = {"any": ("cn", "global"), "cn": (), "global": ()}
-DEFAULTS = {  # what tools ask where nobody set anything
-    "pip": uv.default_index,
-    "uv": uv.default_index,
+DEFAULTS: Mapping[str, Callable[[Machine, Place], str]] = {  # what tools ask where nobody set anything
+    "pip": lambda machine, _: default_index(machine),
+    "uv": lambda machine, _: default_index(machine),
     "apt": apt.default_root,
     "npm": npm.default_registry,
 }
