@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from provision.mirrors.settings import Wish
 
 Scope = Literal["user", "system"]
+MARKS = {"S": "read in its own words", "I": "an issue", "D": "derived", "M": "from memory"}
 WAYS = """merge    take our lines out of it and leave theirs
 restore  give back the former file; theirs is laid aside
 keep     leave it as it is; the former file is laid aside"""
@@ -58,9 +59,9 @@ def list_(session: Session, /, tool: str | None, as_json: bool) -> int:
         return 0
     previous = None
     for row in shown:
-        head = f"{row.tool}  {row.kind}, {row.region}  [{row.mark} {row.date}: {row.source}]" + (
-            f"  from {row.origin}" if row.origin != "provision" else ""
-        )
+        head = f"{row.tool}  {row.kind}, {row.region}" + (f"  from {row.origin}" if row.origin != "provision" else "")
+        if row.source:
+            head += f"\n  {MARKS.get(row.mark, row.mark)}, {row.date}: {row.source}"
         if head != previous:
             click.echo(head)
         previous = head

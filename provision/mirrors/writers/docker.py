@@ -74,5 +74,6 @@ def _checked(url: str) -> str:
 
 
 def _reload(place: Place) -> str:
-    command = "systemctl --user reload docker" if place.scope == "user" else "sudo systemctl reload docker"
-    return f"the running daemon takes it at its next reload, which ends no container: {command}"
+    if place.scope == "user":
+        return "only a rootless daemon reads it, at its next reload: systemctl --user reload docker; else: --scope system"
+    return "the running daemon takes it at its next reload, which ends no container: sudo systemctl reload docker"
