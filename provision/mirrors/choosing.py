@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,15 +45,11 @@ def inherited(machine: Machine, environ: Mapping[str, str], tools: Iterable[str]
         if tool not in known:
             continue
         place = Place.of(environ, known[tool].SCOPES[0])
-        try:
+        with contextlib.suppress(StepFailed):  # a tool that does not run here hands nothing down
             url = known[tool].current(machine, place)
-        except StepFailed:
-            continue  # the tool itself cannot read its settings: there is nothing to inherit
-        if url:
-            found[tool] = Present(url.rstrip("/"))
-        elif tool in DEFAULTS and (default := DEFAULTS[tool](machine, place)):
-            found[tool] = Present(default.rstrip("/"), is_default=True)
-    return found
+            if url or tool in DEFAULTS:
+                found[tool] = Present((url or DEFAULTS[tool](machine, place)).rstrip("/"), is_default=not url)
+    return {tool: present for tool, present in found.items() if present.url}
 
 
 def candidates(
