@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from checks.interface import About, Check, Fact, Judgement, failed, passed, unknown, warned, with_model
+from provision.facts.python import PipState, parse_pip
+from provision.mirrors.veil import veil
 
 
 def judge_config(fact: Fact, about: About) -> Judgement:
@@ -10,17 +12,17 @@ def judge_config(fact: Fact, about: About) -> Judgement:
     if fact.error or fact["pip"] is None:
         why = fact.error["message"] if fact.error else "`pip config list` does not answer"
         return unknown("pip-unread", "pip's settings cannot be read here", observed=why)
-    index = fact["pip"].get("global.index-url") or fact["pip"].get(":env:.index-url")
+    index = parse_pip(fact["pip"], PipState.READ).index_url
     wanted = about.spec.mirrors.pip
     if wanted not in ("inherit", "upstream") and index != wanted:
         return failed(
             "pip-other-index",
             "pip asks another index",
-            expected=wanted,
-            observed=index or "its own default",
+            expected=veil(wanted),
+            observed=veil(index) or "its own default",
             hint="provision up",
         )
-    return passed(f"pip asks {index or 'its own default index'}", observed=index or "default")
+    return passed(f"pip asks {veil(index) or 'its own default index'}", observed=veil(index) or "default")
 
 
 def judge_reachable(fact: Fact, about: About) -> Judgement:

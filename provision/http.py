@@ -160,6 +160,20 @@ def status_error(reply: Reply, what: str) -> SourceError:
     return reply.error("status-unexpected", f"{reply.host} answers {reply.status} for {what}")
 
 
+def refusal(reply: Reply) -> SourceError:
+    """Return the error for a status other than 200, named after what is likely to stand behind it."""
+    status = reply.status
+    reply.close()
+    if status in (401, 403):
+        message = f"{reply.host} answers {status}: a firewall or an allow-list refuses this client or this file"
+        return reply.error(f"refused-{status}", message)
+    if status in (404, 410):
+        return reply.error("not-there", f"{reply.host} does not have it ({status})")
+    if status == 429:
+        return reply.error("rate-limited", f"{reply.host} limits requests")
+    return reply.error("source-unavailable" if status >= 500 else "status-unexpected", f"{reply.host} answers {status}")
+
+
 def login_page(reply: Reply) -> SourceError:
     """Return the error for a page where data was due."""
     return reply.error(

@@ -23,9 +23,9 @@ from provision.findings import Report, StepRecord
 from provision.machines.engine import ContainerSettings, Mount
 from provision.machines.interface import Machine
 from provision.machines.netless import without_network
+from provision.mirrors.environment import AUTHORITIES
 from provision.site import Site, environment
-
-MOUNT = "/models"  # where a container sees the store
+from provision.surroundings import MOUNT
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def enter(site: Site, question: Question) -> Iterator[Inside]:
         "python_path": python,
         "network": "cut off" if machine is not site.machine else "offline flags",
     }
-    yield Inside(machine, python, store, site.store.environment(), told)
+    yield Inside(machine, python, store, site.surroundings(inside=False), told)
 
 
 def _container(site: Site, question: Question, store: str) -> Any:
@@ -146,10 +146,13 @@ def _started(site: Site, image: str, digest: str, store: str) -> Iterator[Inside
     assert site.engine
     about = About(site.spec, site.facts, "docker", site.resolution)
     mounts = (Mount(store, MOUNT),) if site.spec.models and site.machine.exists(store) else ()
-    settings = ContainerSettings(image, mounts=mounts, gpus=about.wants_gpu and site.facts.engine.gpu_capable)
+    handed = site.surroundings(inside=True)
+    if image != site.tag:  # somebody's own may have no such bundle, and a path that leads nowhere breaks every client
+        handed = {name: value for name, value in handed.items() if name not in AUTHORITIES}
+    settings = ContainerSettings(image, mounts, handed, gpus=about.wants_gpu and site.facts.engine.gpu_capable)
     with site.engine.container(settings) as machine:
         told = {"kind": "docker", "image": image, "digest": digest, "network": "cut off"}
-        yield Inside(machine, "python3", MOUNT, site.store.environment(mount=MOUNT), told)
+        yield Inside(machine, "python3", MOUNT, {}, told)
 
 
 def _local_python(site: Site) -> str:

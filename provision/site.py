@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from provision import __version__, pins
 from provision import lock as lockfile
@@ -29,8 +28,9 @@ from provision.steps.inputs import Inputs
 from provision.steps.interface import Step
 from provision.steps.lock import Lock
 from provision.store import Store
+from provision.surroundings import BUNDLE, Inherited, authority, is_loopback, surroundings
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")  # a proxy there is not there for a build
+SYSTEM_BUNDLES = (BUNDLE, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ class Site:
     @property
     def store(self) -> Store:
         return Store(self.home.store(self.spec))
+
+    def surroundings(self, *, inside: bool) -> dict[str, str]:
+        """Return the variables that a place of this site is handed; see `provision.surroundings`."""
+        inherited = Inherited.of(self.machine, self.environ, self.facts.python.pip)
+        return surroundings(self.spec, self.environ, inherited, self.store, inside=inside)
 
 
 def survey(spec: Spec, environ: Mapping[str, str], listener: Listener = silent, *, want_engine: bool = True) -> Site:
@@ -231,7 +236,7 @@ def _installer(site: Site) -> Installer:
         index=_pip_index(site),
         extra_indexes=tuple(url for url in pip.extra_index_urls if url.startswith("http")),
         find_links=tuple(dict.fromkeys(filter(None, folders))),
-        env={"SSL_CERT_FILE": pip.cert, "PIP_CERT": pip.cert} if pip.cert else {},
+        trust={"SSL_CERT_FILE": pip.cert, "PIP_CERT": pip.cert} if pip.cert else {},
     )
 
 
@@ -303,10 +308,18 @@ def _inputs(site: Site) -> Inputs:
         pip_index=_pip_index(site) or "",
         torch_index=_torch_page(site),
         apt_mirror="" if mirror in ("inherit", "upstream") else mirror,
-        proxy={scheme: url for scheme, url in network.proxies.items() if urlsplit(url).hostname not in LOOPBACK},
+        proxy={scheme: url for scheme, url in network.proxies.items() if not is_loopback(url)},
         no_proxy=",".join(network.no_proxy),
-        certificates={Path(file).name: Path(file) for file in site.facts.host.private_authorities},
+        certificates=_authorities(site),
     )
+
+
+def _authorities(site: Site) -> dict[str, Path]:
+    """The private ones in the machine's own store, and the bundle that a variable or pip names beside it."""
+    found = {Path(file).name: Path(file) for file in site.facts.host.private_authorities}
+    named = authority(site.environ, site.facts.python.pip)
+    is_own = not named or any(Path(named).resolve() == Path(bundle).resolve() for bundle in SYSTEM_BUNDLES)
+    return found if is_own or not Path(named).is_file() else {**found, "named-by-this-machine.crt": Path(named)}
 
 
 def _base(site: Site, engine: Engine) -> Base:

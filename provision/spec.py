@@ -84,6 +84,7 @@ class MirrorsSpec:
     containerd: str = "inherit"
     huggingface: str = "inherit"
     modelscope: str = "inherit"
+    npm: str = "inherit"
     settings: Literal["none", "user", "system"] = "none"
     catalogue: tuple[str, ...] = ()
 

@@ -14,10 +14,10 @@ ROOT = Path(__file__).parent.parent
 LEVELS = (  # each may import its own level and those above it in this list
     {"errors", "findings", "events"},
     {"spec", "machines", "files", "embedded"},
-    {"facts", "matrix", "resolve", "mirrors", "sources", "http", "wire", "lock", "pins"},
+    {"facts", "matrix", "resolve", "mirrors", "sources", "http", "wire", "lock", "pins", "registry"},
     {"download", "store", "hub", "checks"},
     {"steps"},
-    {"plan", "site", "prove", "looking", "bundle", "arrivals", "inside", "inventory", "export"},
+    {"plan", "site", "prove", "looking", "bundle", "arrivals", "inside", "inventory", "export", "surroundings"},
     {"cli", "__main__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -11,16 +11,22 @@ import yaml
 
 from provision.export import Handover, compose, devcontainer, kubernetes
 from provision.machines.engine import ContainerSettings, Mount
-from provision.prove import MOUNT
 from provision.store import Store
+from provision.surroundings import MOUNT
 
-HERE = Handover("provision/smoke:latest", "smoke", "/store", "/program", "/work/here", gpus=True)
+DOORS = Store("/x").environment(mount=MOUNT)
+HERE = Handover("provision/smoke:latest", "smoke", "/store", "/program", "/work/here", gpus=True, variables=DOORS)
 IN_THE_CHECKOUT = Handover(
     image="${PROVISION_IMAGE:-provision/smoke:latest}",
     profile="${PROVISION_PROFILE:-smoke}",
     store="${PROVISION_STORE:-${HOME}/.local/share/provision/store}",
     suite=".",
     work=".",
+    variables=DOORS,
+    passed=(
+        *("HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"),
+        *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX"),
+    ),
 )
 
 
@@ -35,8 +41,7 @@ def test_the_file_in_the_checkout_is_the_one_that_export_writes(root: Path) -> N
 
 @pytest.mark.parametrize("gpus", [False, True])
 def test_checks_run_as_up_runs_them_with_the_suite_beside(gpus: bool) -> None:
-    doors = Store("/x").environment(mount=MOUNT)
-    runs = ContainerSettings(HERE.image, (Mount("/store", MOUNT),), doors, gpus=gpus).arguments()
+    runs = ContainerSettings(HERE.image, (Mount("/store", MOUNT),), DOORS, gpus=gpus).arguments()
     found = services()["checks-gpu" if gpus else "checks"]
     for same in ("image", "init", "user", "read_only", "cap_drop", "security_opt", "shm_size", "network_mode"):
         assert found[same] == runs[same], same

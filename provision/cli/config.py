@@ -15,13 +15,15 @@ from provision.cli.session import Session, echo_json, json_option, spec_options
 @click.pass_obj
 def command(session: Session, /, as_json: bool, **wanted: Any) -> int:
     """Show the effective spec, each value with its origin."""
+    from provision.facts.plain import to_plain
+
     values = session.spec(wanted, default_profile="bare").values()
     if as_json:
-        echo_json({key: {"value": value, "origin": origin} for key, value, origin in values})
+        echo_json({key: {"value": to_plain(value), "origin": origin} for key, value, origin in values})
         return 0
     width = max(len(key) for key, _, _ in values)
     for key, value, origin in values:
-        click.echo(f"{key:<{width}}  {_shown(value):<40}  {origin}")
+        click.echo(f"{key:<{width}}  {_shown(to_plain(value)):<40}  {origin}")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,11 +27,12 @@ def command(session: Session, /, target: str, shell: str | None, install: bool, 
     `env` prints the variables that point every tool at the store and the mirrors, and at the authorities that this shell
     trusts. On a terminal, credentials are not shown; a shell that reads it gets them.
     """
-    from provision.mirrors.environment import handed_on
+    from provision.machines.local import LocalMachine
     from provision.mirrors.shells import render, shell_of
     from provision.mirrors.veil import veil
     from provision.site import Home
     from provision.store import Store
+    from provision.surroundings import Inherited, surroundings
 
     if target != "env":
         from provision.cli.handover import hand_over
@@ -40,7 +40,8 @@ def command(session: Session, /, target: str, shell: str | None, install: bool, 
         return hand_over(session, target, wanted)
     spec = session.spec(wanted)
     store = Store(Home.of(session.environ).store(spec))
-    found = {**store.environment(), **handed_on(asdict(spec.mirrors), session.environ)}
+    inherited = Inherited.of(LocalMachine(session.environ), session.environ)
+    found = surroundings(spec, session.environ, inherited, store)
     if install:
         return _install(session, found)
     text = render(shell or shell_of(session.environ), found)

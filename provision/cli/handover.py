@@ -16,8 +16,10 @@ def hand_over(session: Session, target: str, wanted: Mapping[str, Any]) -> int:
     """Print the file for `target`: what `up` and `run` would do here, with this machine's folders."""
     from provision.export import TARGETS, Handover
     from provision.site import survey
+    from provision.surroundings import private, public
 
     site = survey(session.spec(wanted), session.environ, session.listener)
+    handed = site.surroundings(inside=True)
     here = Handover(
         image=site.tag,
         profile=site.spec.profile,
@@ -25,6 +27,8 @@ def hand_over(session: Session, target: str, wanted: Mapping[str, Any]) -> int:
         suite=str(Path(provision.__file__).parent.parent),
         work=str(Path.cwd()),
         gpus=site.resolution.variant == "cuda",
+        variables=public(handed),
+        passed=tuple(private(handed)),
     )
     click.echo(TARGETS[target](here), nl=False)
     return 0

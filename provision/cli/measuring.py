@@ -20,6 +20,7 @@ BARE = {"file": None, "profile": None}
 def measure_here(session: Session, tools: Sequence[str] | None, given: Sequence[Wish]) -> tuple[Measurement, ...]:
     """Measure the mirrors of `tools` (None: those that are given, else the usual), remember the rows and return them."""
     from provision.events import Note
+    from provision.facts.python import probe_pip
     from provision.machines.local import LocalMachine
     from provision.mirrors.catalogue import catalogue, own_files
     from provision.mirrors.choosing import DEFAULT_TOOLS, candidates, inherited
@@ -35,7 +36,8 @@ def measure_here(session: Session, tools: Sequence[str] | None, given: Sequence[
     machine = LocalMachine(session.environ)
     found = candidates(rows, asked, given, inherited(machine, session.environ, asked), spec.region)
     session.listener(Note("measure", f"{len(found)} mirrors, each for what is needed here; this takes some seconds"))
-    measured = measure(found, needs, session.environ, session.listener)
+    own = {"pip": probe_pip(machine, session.environ, "python3").cert} if "pip" in asked else {}
+    measured = measure(found, needs, session.environ, session.listener, own)
     save(memory(session), measured)
     return measured
 
@@ -51,7 +53,9 @@ def recall_or_measure(session: Session, tools: Sequence[str]) -> tuple[Measureme
         rows, age = remembered
         is_whole = set(tools) <= {row.tool for row in rows} and not any("***@" in row.url for row in rows)
         if is_whole and age < FRESH:
-            session.listener(Note("measure", f"as measured {age / 60:.0f} minutes ago"))
+            session.listener(
+                Note("measure", f"as measured {age / 60:.0f} minutes ago; `provision mirrors measure` asks again")
+            )
             return rows
     return measure_here(session, tools, ())
 
@@ -76,18 +80,18 @@ def table(rows: Iterable[Measurement]) -> list[str]:
             tool = row.tool
             lines.append(f"{tool}")
         url = veil(row.url).ljust(width)
-        lines.append(f"  ✓ {url}  {_figures(row)}" if row.serves else f"  ✗ {url}  {row.refusal}")
-        lines += [f"      {veil(row.reason)}"] if row.reason else []
+        figures = f"{row.first_byte * 1000:5.0f} ms {row.rate / 1e6:7.2f} MB/s"
+        mine = f"  [{row.origin}]" if row.origin in ("inherited", "default", "--set") else ""
+        lines.append(f"  ✓ {url} {figures}" if row.serves else f"  ✗ {url}  {row.refusal}")
+        lines.append(f"      {_told(row) if row.serves else veil(row.reason)}{mine}")
     return lines
 
 
-def _figures(row: Measurement) -> str:
+def _told(row: Measurement) -> str:
     way = "" if len(row.way) < 2 else f"  by way of {' → '.join(row.way)}"
     proof = "sha256 right" if row.is_verified else "sha256 not known" if row.received >= row.size else "in part"
-    mine = f"  [{row.origin}]" if row.origin in ("inherited", "--set") else ""
     what = row.label or row.artefact.rpartition("/")[2]
-    figures = f"{row.first_byte * 1000:6.0f} ms {row.rate / 1e6:8.2f} MB/s"
-    return f"{figures}  {what}, {row.received / 1e6:.2f} MB, {proof}{way}{mine}"
+    return f"{what}, {row.received / 1e6:.2f} MB, {proof}{way}"
 
 
 def _needs(session: Session, spec: Spec, tools: Sequence[str]) -> Needs:

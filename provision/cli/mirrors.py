@@ -12,11 +12,15 @@ import click
 from provision.cli.session import Command, Session, echo_json, json_option
 
 if TYPE_CHECKING:
-    from provision.files import Changes
+    from provision.files import Answer, Changes, Drift
     from provision.mirrors.catalogue import Mirror
     from provision.mirrors.settings import Wish
 
 Scope = Literal["user", "system"]
+MARKS = {"S": "read in its own words", "I": "an issue", "D": "derived", "M": "from memory"}
+WAYS = """merge    take our lines out of it and leave theirs
+restore  give back the former file; theirs is laid aside
+keep     leave it as it is; the former file is laid aside"""
 
 
 @click.group("mirrors", epilog="Example: provision mirrors apply --set pip=https://pypi.tuna.tsinghua.edu.cn/simple")
@@ -55,9 +59,9 @@ def list_(session: Session, /, tool: str | None, as_json: bool) -> int:
         return 0
     previous = None
     for row in shown:
-        head = f"{row.tool}  {row.kind}, {row.region}  [{row.mark} {row.date}: {row.source}]" + (
-            f"  from {row.origin}" if row.origin != "provision" else ""
-        )
+        head = f"{row.tool}  {row.kind}, {row.region}" + (f"  from {row.origin}" if row.origin != "provision" else "")
+        if row.source:
+            head += f"\n  {MARKS.get(row.mark, row.mark)}, {row.date}: {row.source}"
         if head != previous:
             click.echo(head)
         previous = head
@@ -114,6 +118,7 @@ def diff(
     from provision.mirrors.interface import Place
     from provision.mirrors.settings import difference, plan
 
+    _changes(session)
     place = Place.of(session.environ, scope)
     planned = plan(place, _wishes(session, tool, settings))
     shown = difference(planned.edits)
@@ -152,7 +157,6 @@ def apply(
     from provision.mirrors.veil import veil
 
     changes = _changes(session)
-    changes.recover()
     place = Place.of(session.environ, scope)
     wishes = _wishes(session, tool, settings)
     planned = host.plan(place, wishes)
@@ -167,7 +171,7 @@ def apply(
         echo_json({"changed": [str(path) for path in done.paths], "verified": verified, "notes": planned.notes})
         return 0
     for row in done.verified:
-        click.echo(f"{row.tool}: {row.by} says {veil(row.words)}" if row.by else f"{row.tool}: not verified: {row.words}")
+        click.echo(f"{row.tool}: {f'{row.by} says' if row.by else 'not verified:'} {veil(row.words)}")
     if done.paths:
         click.echo(f"{len(done.paths)} files changed; provision mirrors undo gives back what was there.")
     return 0
@@ -188,18 +192,18 @@ def undo(session: Session, /, tool: str | None, scope: str | None, edited: str |
     A file that somebody edited since is a question: --edited merge takes out our lines and leaves theirs, restore gives
     back the former file, keep leaves theirs; what gives way is laid aside.
     """
-    from provision.files import Edited
     from provision.mirrors import settings as host
 
     changes = _changes(session)
-    changes.recover()
     names = _names(tool)
     rows = [row for row in changes.drift() if scope in (None, row.scope) and (names is None or row.tool in names)]
     if rows and not as_json:
         for row in rows:
             click.echo(f"{row.path}  {row.state}", err=True)
+    answer = _answers(rows, edited, is_asking=not (as_json or yes) and sys.stdin.isatty())
+    if rows and not as_json:
         _ask("Give back what was there?", yes)
-    done = host.undo(changes, names, scope, Edited(edited) if edited else None)
+    done = host.undo(changes, names, scope, answer)
     if as_json:
         echo_json({"restored": [str(path) for path in done.restored], "laid_aside": [str(p) for p in done.laid_aside]})
         return 0
@@ -272,11 +276,30 @@ def _names(tool: str | None) -> list[str] | None:
 
 
 def _changes(session: Session) -> Changes:
+    """The record of our changes; what a crash left half done is settled first, and told."""
     from provision.files import Changes
     from provision.mirrors.settings import folder
     from provision.site import Home
 
-    return Changes(folder(Home.of(session.environ).path), session.waiting("mirrors"))
+    changes = Changes(folder(Home.of(session.environ).path), session.waiting("mirrors"))
+    if settled := changes.recover():
+        _say_notes([f"an earlier run was cut off: {path} is back as it was" for path in settled])
+    return changes
+
+
+def _answers(rows: Iterable[Drift], edited: str | None, *, is_asking: bool) -> Answer:
+    """What to do with each file that was edited since: as `--edited` says, else as a person at the terminal answers."""
+    from provision.files import Edited
+    from provision.mirrors.settings import edited_since
+
+    if edited:
+        return lambda path: Edited(edited)
+    found = {}
+    for row in rows if is_asking else ():
+        if row.state != "as applied":
+            click.echo(f"\n{edited_since(row)}\n{WAYS}", err=True)
+            found[row.path] = Edited(click.prompt("Which", type=click.Choice([way.value for way in Edited]), err=True))
+    return found.get
 
 
 def _ask(question: str, yes: bool) -> None:
@@ -289,6 +312,6 @@ def _ask(question: str, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def _say_notes(notes: tuple[str, ...]) -> None:
+def _say_notes(notes: Iterable[str]) -> None:
     for note in notes:
         click.echo(f"note: {note}", err=True)

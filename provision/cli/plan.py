@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,20 +34,21 @@ def command(session: Session, /, exit_code: bool, as_json: bool, **wanted: Any) 
 
 def show_plan(site: Site, steps: Sequence[Step], as_json: bool) -> int:
     """Print the plan and return how many steps would change something."""
+    from provision.facts.plain import mask, to_plain
     from provision.plan import plan
     from provision.resolve import explain
 
     pairs = list(plan(steps))
     changes = [change for _, change in pairs if change]
     if as_json:
-        rows = [{"name": step.name, "change": asdict(change) if change else None} for step, change in pairs]
+        rows = [{"name": step.name, "change": to_plain(change)} for step, change in pairs]
         echo_json({"engine": site.engine_name, "steps": rows, "resolution": site.resolution.to_dict()})
         return len(changes)
     for line in (f"engine: {site.engine_name}", *explain(site.resolution), ""):
         click.echo(line)
     for step, change in pairs:
-        click.echo(f"+ {step.name}: {change.summary}" if change else f"= {step.name}: as wanted")
+        click.echo(f"+ {step.name}: {mask(change.summary)}" if change else f"= {step.name}: as wanted")
         for detail in change.details if change else ():
-            click.echo(f"    {detail}")
+            click.echo(f"    {mask(detail)}")
     click.echo(f"\n{len(changes)} of {len(pairs)} steps would change something." if changes else "\nNothing to change.")
     return len(changes)

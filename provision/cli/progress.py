@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from provision.events import CheckDone, Event, Listener, Note, Progress, StepDone, StepStarted
+from provision.facts.plain import mask
 
 PLAIN_EVERY = 10.0  # seconds between plain lines about one task
 JSON_EVERY = 1.0  # the same for programs
@@ -80,9 +81,7 @@ def _progress_line(event: Progress, pace: _Pace) -> str:
 
 def _line(event: Said, verbose: bool) -> str:
     if isinstance(event, Note):
-        if event.level == "detail":
-            return f"  {event.task}: {event.text}" if verbose else ""
-        return f"  {event.task}: {event.text}"
+        return f"  {event.task}: {mask(event.text)}" if verbose or event.level != "detail" else ""
     if isinstance(event, StepStarted):
         return f"{event.name} …"
     if isinstance(event, StepDone):
@@ -140,7 +139,7 @@ class _Live:
         if isinstance(event, Progress):
             self._bar(event)
         elif isinstance(event, Note) and event.level == "detail" and not self._verbose:
-            self._status.update(f"[bold]{event.task}[/] {_escaped(event.text)[: self._console.width - 20]}")
+            self._status.update(f"[bold]{event.task}[/] {_escaped(mask(event.text))[: self._console.width - 20]}")
         elif isinstance(event, StepStarted):
             self._status.update(f"[bold]{event.name}[/] …")
             self._status.start()

@@ -26,4 +26,6 @@ def command(session: Session, /, as_json: bool) -> int:
         click.echo(f"{kind}:" if found[kind] else f"{kind}: none")
         for row in found[kind]:
             click.echo(f"  {row['name']}  {row['detail']}")
+    if any(row["detail"].endswith((": edited", ": gone")) for row in found["settings"]):
+        click.echo("what was edited since is yours to decide: provision mirrors undo")
     return 0

@@ -16,6 +16,7 @@ HEAD = """# The ready environment, its check suite and the hub, for Docker Compo
 #   docker compose run --rm environment python     work in it
 #   docker compose up -d hub                       serve the store to other machines, on port {port}
 # On a machine with GPUs: environment-gpu and checks-gpu.
+# A variable without a value is passed on from your shell, where it is set: eval "$(provision export env)"
 """
 HUB_ALIVE = f"import socket; socket.create_connection(('127.0.0.1', {HUB_PORT}), 5)"
 
@@ -56,7 +57,7 @@ def service(settings: ContainerSettings) -> dict[str, Any]:
         "shm_size": given["shm_size"],
         "tmpfs": [f"{target}:{options}" for target, options in given["tmpfs"].items()],
         "network_mode": given["network_mode"],
-        "environment": given["environment"],
+        "environment": {**given["environment"], **dict.fromkeys(settings.passed)},
         "volumes": [_volume(source, to) for source, to in given["volumes"].items()],
     }
     if given["device_requests"]:

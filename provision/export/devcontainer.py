@@ -8,7 +8,10 @@ from provision.export.handover import Handover
 
 
 def devcontainer(handover: Handover) -> str:
-    """Return a devcontainer.json of the same image. Its root is writable: the editor installs its own server inside."""
+    """Return a devcontainer.json of the same image. Its root is writable: the editor installs its own server inside.
+
+    What is passed on comes from the editor's environment: eval "$(provision export env)" before it is started.
+    """
     settings = handover.environment()
     given = settings.arguments()
     store, to = next(iter(given["volumes"].items()))
@@ -22,7 +25,7 @@ def devcontainer(handover: Handover) -> str:
         "init": True,
         "runArgs": [*arguments, *(["--gpus=all"] if handover.gpus else [])],
         "hostRequirements": {"gpu": handover.gpus or "optional"},
-        "containerEnv": given["environment"],
+        "containerEnv": {**given["environment"], **{name: f"${{localEnv:{name}}}" for name in settings.passed}},
         "mounts": [f"type=bind,source={store},target={to['bind']},readonly"],
         "customizations": {
             "vscode": {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from provision.machines.engine import ContainerSettings, Mount
-from provision.store import Store
+from provision.surroundings import MOUNT
 
-MOUNT = "/models"  # where containers see the store, as in `provision up`
 SUITE = "/suite"  # where they see this program: the image holds none of it
 WORK = "/work"
 HUB_PORT = 8090
@@ -17,7 +17,10 @@ PACKAGES = ("provision", "checks", "images")
 
 @dataclass(frozen=True)
 class Handover:
-    """`store`, `suite` and `work` are folders of the machine that will run it, or `${VARIABLES}` of the target."""
+    """`store`, `suite` and `work` are folders of the machine that will run it, or `${VARIABLES}` of the target.
+
+    `variables` are the surroundings of a container; `passed` are those that whoever starts it passes on by name.
+    """
 
     image: str
     profile: str
@@ -25,17 +28,20 @@ class Handover:
     suite: str
     work: str
     gpus: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    passed: tuple[str, ...] = ()
 
     def environment(self) -> ContainerSettings:
         """How `provision run` runs the image: with a network, the store read-only, the work folder writable."""
         mounts = (Mount(self.store, MOUNT), Mount(self.work, WORK, writable=True))
-        return ContainerSettings(self.image, mounts, doors(), network="bridge", gpus=self.gpus)
+        return replace(self._settings(*mounts), network="bridge")
 
     def checks(self) -> ContainerSettings:
         """How `provision up` runs its checks: cut off, nothing writable but /tmp; and the suite itself beside the store."""
-        suite = tuple(Mount(f"{self.suite}/{name}", f"{SUITE}/{name}") for name in PACKAGES)
+        suite = [Mount(f"{self.suite}/{name}", f"{SUITE}/{name}") for name in PACKAGES]
         own = {"PYTHONPATH": SUITE, "PROVISION_HOME": CHECK_HOME, "PROVISION_STORE": MOUNT}
-        return ContainerSettings(self.image, (Mount(self.store, MOUNT), *suite), {**doors(), **own}, gpus=self.gpus)
+        settings = self._settings(Mount(self.store, MOUNT), *suite)
+        return replace(settings, environment={**settings.environment, **own})
 
     def hub(self) -> ContainerSettings:
         """How the store is served to the network: as the checks, with a network and without GPUs."""
@@ -51,7 +57,5 @@ class Handover:
         words = ["python", "-m", "provision", "models", "serve", f"--dir={MOUNT}"]
         return [*words, "--host=0.0.0.0", f"--port={HUB_PORT}"]
 
-
-def doors() -> dict[str, str]:
-    """Return the variables that point every tool at the store."""
-    return Store(MOUNT).environment(mount=MOUNT)
+    def _settings(self, *mounts: Mount) -> ContainerSettings:
+        return ContainerSettings(self.image, mounts, self.variables, gpus=self.gpus, passed=self.passed)

@@ -11,6 +11,8 @@ from provision.export.handover import Handover
 from provision.machines.engine import ContainerSettings
 
 HEAD = "# The image must be where the nodes can pull it; the store and the suite are folders of the node.\n"
+SECRET = "provision"  # the Secret that holds the variables with credentials
+SECRET_HEAD = '# eval "$(provision export env)" && kubectl create secret generic {secret} {words}\n'
 
 
 def kubernetes(handover: Handover) -> str:
@@ -28,7 +30,9 @@ def kubernetes(handover: Handover) -> str:
         "metadata": {"name": "provision-environment"},
         "spec": _pod(environment, "environment", ["sleep", "infinity"]),
     }
-    return HEAD + yaml.safe_dump_all([job, pod], sort_keys=False, width=1000)
+    words = " ".join(f'--from-literal={name}="${name}"' for name in handover.passed)
+    head = HEAD + (SECRET_HEAD.format(secret=SECRET, words=words) if words else "")
+    return head + yaml.safe_dump_all([job, pod], sort_keys=False, width=1000)
 
 
 def _pod(settings: ContainerSettings, name: str, command: list[str]) -> dict[str, Any]:
@@ -47,7 +51,10 @@ def _pod(settings: ContainerSettings, name: str, command: list[str]) -> dict[str
         "image": given["image"],
         "imagePullPolicy": "IfNotPresent",
         "command": command,
-        "env": [{"name": key, "value": value} for key, value in given["environment"].items()],
+        "env": [
+            *({"name": key, "value": value} for key, value in given["environment"].items()),
+            *({"name": key, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": key}}} for key in settings.passed),
+        ],
         "securityContext": {
             "runAsUser": user,
             "runAsGroup": group,

@@ -74,6 +74,7 @@ class PipSettings:
     cert: str = ""
     constraints: tuple[str, ...] = ()
     proxy: str = field(default="", repr=False)
+    trusted_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,7 @@ def parse_pip(settings: Mapping[str, str], state: PipState, detail: str = "") ->
         cert=of("cert"),
         constraints=tuple(of("constraint").split()),
         proxy=of("proxy"),
+        trusted_hosts=tuple(of("trusted-host").split()),
     )
 
 

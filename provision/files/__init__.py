@@ -4,8 +4,21 @@
 """
 
 from provision.files.atomic import replace_file
-from provision.files.changes import Changes, Drift, Edit, Edited, Undone
+from provision.files.changes import Answer, Changes, Drift, Edit, Edited, Undone, unanswered
 from provision.files.locking import holder, locked
 from provision.files.state import FileState, read_state
 
-__all__ = ["Changes", "Drift", "Edit", "Edited", "FileState", "Undone", "holder", "locked", "read_state", "replace_file"]
+__all__ = [
+    "Answer",
+    "Changes",
+    "Drift",
+    "Edit",
+    "Edited",
+    "FileState",
+    "Undone",
+    "holder",
+    "locked",
+    "read_state",
+    "replace_file",
+    "unanswered",
+]

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -51,14 +51,24 @@ class Undone:
     laid_aside: tuple[Path, ...] = ()
 
 
+Answer = Callable[[Path], "Edited | None"]  # what to do with a file that was edited since; None: it is a question
+
+
+def unanswered(path: Path) -> Edited | None:
+    """Leave it a question."""
+    return None
+
+
 @dataclass(frozen=True)
 class Drift:
-    """A file that we changed: `state` is `as applied`, `edited` or `gone`."""
+    """A file that we changed: `state` is `as applied`, `edited` or `gone`; what we left (`ours`) and what is there."""
 
     path: Path
     tool: str
     scope: str
     state: str
+    ours: bytes = field(repr=False)
+    theirs: bytes | None = field(repr=False)
 
 
 class Changes:
@@ -90,20 +100,22 @@ class Changes:
                 raise
         return tuple(move.path for move in moves)
 
-    def undo(self, is_wanted: Callable[[str, str], bool], edited: Edited | None = None) -> Undone:
+    def undo(self, is_wanted: Callable[[str, str], bool], answer: Answer = unanswered) -> Undone:
         """Give back what was there before every layer whose (tool, scope) is wanted.
 
-        Raises StepFailed, with nothing changed, where a file was edited since and `edited` is None, or where a layer that
-        is not wanted lies over one that is; MachineError where a file cannot be written.
+        Raises StepFailed, with nothing changed, where a file was edited since and nobody answers what to do with it, or
+        where a layer that is not wanted lies over one that is; MachineError where a file cannot be written.
         """
         with self._held():
-            return self._undo(is_wanted, edited)
+            return self._undo(is_wanted, answer)
 
-    def recover(self) -> None:
-        """Finish or roll back what a crash left half done. Raises ProvisionError where that cannot be."""
-        if self._folder.is_dir():
-            with self._held():
-                pass
+    def recover(self) -> tuple[Path, ...]:
+        """Finish or roll back what a crash left half done, and return its files. Raises ProvisionError where that cannot
+        be."""
+        if all(record.kind == "apply" and record.done for record in self._records.all()):
+            return ()
+        with self._held() as settled:
+            return settled
 
     def drift(self) -> tuple[Drift, ...]:
         """Return every file that our layers changed and what became of it since; changes nothing."""
@@ -112,11 +124,14 @@ class Changes:
             _, newest = layers[0]
             current = read_state(path)
             state = "as applied" if is_same(current, newest.after) else "gone" if current is None else "edited"
-            found.append(Drift(path, newest.tool, newest.scope, state))
+            ours = newest.after.data if newest.after else b""
+            found.append(Drift(path, newest.tool, newest.scope, state, ours, current.data if current else None))
         return tuple(found)
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _held(self) -> Iterator[tuple[Path, ...]]:
+        """Hold the lock; yields the files of what a crash had left half done, which is settled by then."""
+        settled: list[Path] = []
         with locked(self._folder / "lock", self._waiting):
             with _as_machine_errors(self._folder):
                 self._folder.chmod(0o700)
@@ -127,7 +142,10 @@ class Changes:
                     self._close(record)
                 elif not record.done:
                     self._roll_back(record)
-            yield
+                else:
+                    continue
+                settled += [move.path for move in record.moves]
+            yield tuple(settled)
 
     def _chains(self) -> dict[Path, list[Layer]]:
         """Every changed file with its layers, the newest first."""
@@ -191,7 +209,7 @@ class Changes:
             self._records.forget(record.forgets)
             self._records.delete(record)
 
-    def _undo(self, is_wanted: Callable[[str, str], bool], edited: Edited | None) -> Undone:
+    def _undo(self, is_wanted: Callable[[str, str], bool], answer: Answer) -> Undone:
         name = self._records.next_id()
         moves, aside, strangers, layers = [], [], [], []
         for path, chain in self._chains().items():
@@ -199,13 +217,13 @@ class Changes:
             if not wanted:
                 continue
             current = read_state(path)
-            target, yielded, is_stranger = _target(current, wanted, edited)
+            target, yielded, is_stranger = _target(current, wanted, answer(path))
             layers += wanted
             aside += [(path, state) for state in yielded if state]
             strangers += [path] if is_stranger else []
             moves.append(Move(path, wanted[0][1].tool, wanted[0][1].scope, current, target))
         if strangers:
-            raise _edited_since(strangers, edited)
+            raise _edited_since(strangers, answer)
         if not moves:
             return Undone()
         forgets = tuple((record.id, str(move.path)) for record, move in layers)
@@ -320,13 +338,13 @@ def _merged(theirs: FileState | None, move: Move) -> tuple[FileState | None] | N
     return (move.before.with_data(data, mode),)
 
 
-def _edited_since(paths: Sequence[Path], edited: Edited | None) -> ProvisionError:
+def _edited_since(paths: Sequence[Path], answer: Answer) -> ProvisionError:
     ways: tuple[str, ...] = (
         "provision mirrors undo --edited merge     take out our lines and leave theirs",
         "provision mirrors undo --edited restore   give back the former file; theirs is laid aside",
         "provision mirrors undo --edited keep      leave the file as it is; the former one is laid aside",
     )
-    if edited is Edited.MERGE:
+    if any(answer(path) is Edited.MERGE for path in paths):
         message, hints = "the same lines were changed by us and by somebody since: no merge", ways[1:]
     else:
         message, hints = "edited by somebody else since we changed it; nothing was touched", ways

@@ -33,7 +33,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class ContainerSettings:
-    """How checks and users run in an image: by default cut off, read-only, a plain user without capabilities."""
+    """How checks and users run in an image: by default cut off, read-only, a plain user without capabilities.
+
+    `passed` are variables that whoever starts it passes on by name: their values stand in no file and no command line.
+    """
 
     image: str
     mounts: tuple[Mount, ...] = ()
@@ -42,6 +45,7 @@ class ContainerSettings:
     gpus: bool = False
     user: str = PLAIN_USER
     shm_size: str = "1g"
+    passed: tuple[str, ...] = ()
 
     def arguments(self) -> dict[str, Any]:
         """Return them as the Docker SDK's `containers.create` takes them."""

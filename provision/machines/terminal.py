@@ -41,6 +41,7 @@ def docker_arguments(settings: ContainerSettings, command: Sequence[str], workdi
     words += [f"--tmpfs={target}:{options}" for target, options in given["tmpfs"].items()]
     words += [f"--volume={source}:{to['bind']}:{to['mode']}" for source, to in given["volumes"].items()]
     words += [f"--env={name}={value}" for name, value in given["environment"].items()]
+    words += [f"--env={name}" for name in settings.passed]
     words += ["--gpus=all"] if settings.gpus else []
     return [*words, settings.image, *command]
 

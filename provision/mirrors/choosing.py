@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from provision.errors import StepFailed
 from provision.machines.interface import Machine
-from provision.mirrors.asking import ask
+from provision.mirrors.asking_uv import default_index
 from provision.mirrors.catalogue import Mirror
+from provision.mirrors.interface import Place
 from provision.mirrors.measuring import Candidate, Measurement, Needs, best
 from provision.mirrors.settings import Wish
 from provision.mirrors.veil import veil
-from provision.mirrors.writers.uv import current as uv_index
-from provision.mirrors.writers.uv import default_index
+from provision.mirrors.writers import apt, npm, writers
 from provision.resolve import Resolution
 from provision.sources.interface import ModelRef
 from provision.spec import Spec
 
 DEFAULT_TOOLS = ("pip", "torch", "huggingface", "modelscope", "apt", "docker")
 REGIONLESS: Mapping[str, tuple[str, ...]] = {"any": ("cn", "global"), "cn": (), "global": ()}
+DEFAULTS: Mapping[str, Callable[[Machine, Place], str]] = {  # what tools ask where nobody set anything
+    "pip": lambda machine, _: default_index(machine),
+    "uv": lambda machine, _: default_index(machine),
+    "apt": apt.default_root,
+    "npm": npm.default_registry,
+}
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_PIP = re.compile(r"^(?:global|install|:env:)\.index-url=(.+)$", re.MULTILINE)
 
 
-def inherited(machine: Machine, environ: Mapping[str, str], tools: Iterable[str]) -> dict[str, str]:
-    """Return what the tools are set to already, by tool; sends nothing. Their own default counts: it would be asked."""
-    asked = {
-        "pip": lambda: _pip(machine),
-        "uv": lambda: uv_index(machine),
-        "huggingface": lambda: environ.get("HF_ENDPOINT", ""),
-        "modelscope": lambda: environ.get("MODELSCOPE_ENDPOINT", ""),
-    }
-    found = {tool: asked[tool]() for tool in tools if tool in asked}
-    return {tool: url.rstrip("/") for tool, url in found.items() if url}
+@dataclass(frozen=True)
+class Present:
+    """What a tool asks now; `is_default` where nobody set it."""
+
+    url: str
+    is_default: bool = False
+
+
+def inherited(machine: Machine, environ: Mapping[str, str], tools: Iterable[str]) -> dict[str, Present]:
+    """Return what the tools ask now, by tool, as far as they can tell; sends nothing."""
+    known, found = writers(), {}
+    for tool in tools:
+        if tool not in known:
+            continue
+        place = Place.of(environ, known[tool].SCOPES[0])
+        with contextlib.suppress(StepFailed):  # a tool that does not run here hands nothing down
+            url = known[tool].current(machine, place)
+            if url or tool in DEFAULTS:
+                found[tool] = Present((url or DEFAULTS[tool](machine, place)).rstrip("/"), is_default=not url)
+    return {tool: present for tool, present in found.items() if present.url}
 
 
 def candidates(
-    rows: Sequence[Mirror], tools: Sequence[str], given: Sequence[Wish], set_already: Mapping[str, str], region: str
+    rows: Sequence[Mirror], tools: Sequence[str], given: Sequence[Wish], set_already: Mapping[str, Present], region: str
 ) -> tuple[Candidate, ...]:
-    """Return what is to be measured for each tool: the addresses given alone, else what it is set to and the catalogue.
+    """Return what is to be measured for each tool: the addresses given alone, else what it asks now and the catalogue.
 
     `region` narrows the catalogue only where somebody named one: `auto` measures all of it, and lets the figures speak.
     """
@@ -51,9 +66,10 @@ def candidates(
             found += [Candidate(_mirror(tool, url, rows), "--set") for url in named]
             continue
         present = set_already.get(tool)
-        found += [Candidate(_mirror(tool, present, rows), "inherited")] if present else []
+        origin = "default" if present and present.is_default else "inherited"
+        found += [Candidate(_mirror(tool, present.url, rows), origin)] if present else []
         fitting = [row for row in rows if row.tool == tool and region in ("auto", row.region, *REGIONLESS[row.region])]
-        found += [Candidate(row, row.origin) for row in fitting if row.url != present]
+        found += [Candidate(row, row.origin) for row in fitting if present is None or row.url != present.url]
     return tuple(found)
 
 
@@ -92,8 +108,9 @@ def chosen(rows: Sequence[Measurement], tools: Sequence[str]) -> tuple[tuple[Wis
                 hint=f"name one: --set {tool}=https://…",
                 reference="no-mirror-serves",
             )
-        if winner.origin == "inherited":
-            kept.append(veil(f"{tool}: keeps {winner.url}, which serves"))
+        if winner.origin in ("inherited", "default"):
+            why = "which serves" if winner.origin == "inherited" else "its default, which nothing that was measured beats"
+            kept.append(veil(f"{tool}: keeps {winner.url}, {why}"))
         else:
             wishes.append(Wish(tool, (winner.url,)))
     return tuple(wishes), tuple(kept)
@@ -117,8 +134,3 @@ def _mirror(tool: str, url: str, rows: Sequence[Mirror]) -> Mirror:
     known = next((row for row in rows if row.tool == tool and row.url == url.rstrip("/")), None)
     kind = next((row.kind for row in rows if row.tool == tool), "root")
     return known or Mirror(tool, url.rstrip("/"), kind, "any", "", "", "")
-
-
-def _pip(machine: Machine) -> str:
-    found = _PIP.findall(ask(machine, ["python3", "-m", "pip", "config", "list"]) or "")
-    return str(ast.literal_eval(found[-1])).strip() if found else default_index(machine)

@@ -21,6 +21,7 @@ HOOK = "environment"  # whose the block in a shell's own file is: every tool's h
 STORE = "store"  # what `provision export env --install` sets: the store's doors, and all else that a shell is handed
 TOOLS = ("huggingface", "modelscope")
 NAMES = (*TOOLS, STORE)
+MIRRORED = ("pip", "uv", *TOOLS)  # the tools that variables can point somewhere
 AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 BEGIN, END = "# >>> provision mirrors >>>", "# <<< provision mirrors <<<"
 
@@ -55,23 +56,6 @@ def plan_variables(place: Place, tool: str, found: Mapping[str, str]) -> Plan:
     return Plan(tuple(edits), tuple(notes))
 
 
-def handed_on(given: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that carry mirrors and authorities into a shell or a container.
-
-    `given` are a spec's `mirrors:`; what they inherit is taken from `environ`, and so is a private authority: the first of
-    AUTHORITIES that is set is told to every tool.
-    """
-    found: dict[str, str] = {}
-    for tool in ("pip", "uv", *TOOLS):
-        url = given.get(tool, "inherit")
-        if url == "inherit":
-            found.update({name: environ[name] for name in variables(tool, "") if environ.get(name)})
-        elif url != "upstream":
-            found.update(variables(tool, url))
-    authority = next((environ[name] for name in AUTHORITIES if environ.get(name)), "")
-    return {**found, **(dict.fromkeys(AUTHORITIES, authority) if authority else {})}
-
-
 def ask_python(machine: Machine, place: Place, tool: str, question: str, without: Sequence[str]) -> str | None:
     """Return what our own Python prints to `question` in a shell that has read the file of `tool`; None without a shell."""
     file = str(_scripts(place, tool)[0][0])
@@ -89,7 +73,8 @@ def _scripts(place: Place, tool: str) -> list[tuple[Path, str]]:
         found = [(place.config / f"provision/env.d/{tool}.sh", "sh")]
         if (place.config / "powershell").is_dir():
             found.append((place.config / f"provision/env.d/{tool}.ps1", "powershell"))
-    return [*found, *([(fish / f"provision-{tool}.fish", "fish")] if fish.parent.is_dir() else [])]
+    wants_fish = fish.parent.is_dir() or (place.scope == "user" and place.environ.get("SHELL", "").endswith("/fish"))
+    return [*found, *([(fish / f"provision-{tool}.fish", "fish")] if wants_fish else [])]
 
 
 def _script(place: Place, tool: str, path: Path, shell: str, found: Mapping[str, str]) -> Edit:

@@ -86,6 +86,12 @@ class Writer(Protocol):
     def OVERRIDES(self) -> tuple[str, ...]:  # noqa: N802
         """The variables of the environment that stand over these settings."""
 
+    def current(self, machine: Machine, place: Place) -> str:
+        """Return the address that somebody set for the tool, empty where it is left to its default. Sends nothing.
+
+        Raises StepFailed where the tool is here and does not run.
+        """
+
     def plan(self, place: Place, urls: Sequence[str]) -> Plan:
         """Return the edits. Raises UsageError for an address the tool cannot use, StepFailed for a file it cannot read."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provision.errors import UsageError
-from provision.files import Changes, Drift, Edit, Edited, Undone
+from provision.files import Answer, Changes, Drift, Edit, Undone, unanswered
 from provision.machines.interface import Machine
 from provision.mirrors import environment
 from provision.mirrors.interface import Place, Verified
@@ -86,7 +86,7 @@ def apply(changes: Changes, machine: Machine, place: Place, wishes: Sequence[Wis
     return Applied(changes.apply(planned.edits, verify), tuple(said))
 
 
-def undo(changes: Changes, tools: Sequence[str] | None, scope: str | None, edited: Edited | None = None) -> Undone:
+def undo(changes: Changes, tools: Sequence[str] | None, scope: str | None, answer: Answer = unanswered) -> Undone:
     """Give back what was there before we changed the settings of `tools` (None: every tool) in `scope` (None: both).
 
     The block in a shell's own files goes with the last tool that needs it. Raises StepFailed, MachineError, UnknownName.
@@ -101,17 +101,19 @@ def undo(changes: Changes, tools: Sequence[str] | None, scope: str | None, edite
     def is_wanted(tool: str, where: str) -> bool:
         return (chosen is None or tool in chosen) and (scope is None or where == scope)
 
-    return changes.undo(is_wanted, edited)
+    return changes.undo(is_wanted, answer)
 
 
-def undo_all(changes: Changes, edited: Edited | None = None) -> Undone:
+def undo_all(changes: Changes) -> Undone:
     """Give back everything, as `provision down` does."""
-    return undo(changes, None, None, edited)
+    return undo(changes, None, None)
 
 
 def drift(folder: Path) -> tuple[Drift, ...]:
-    """Return every file that we changed and what became of it since."""
-    return Changes(folder).drift()
+    """Return every file that we changed and what became of it since; what a crash left half done is settled first."""
+    changes = Changes(folder)
+    changes.recover()
+    return changes.drift()
 
 
 def folder(home: Path) -> Path:
@@ -124,14 +126,22 @@ def difference(edits: Sequence[Edit]) -> str:
     return "".join(_file_difference(edit) for edit in edits)
 
 
+def edited_since(row: Drift) -> str:
+    """Return what somebody did to a file since we changed it, as a unified diff without any credential."""
+    return _unified(row.ours, row.theirs, f"{row.path} as applied", f"{row.path} as it is", "")
+
+
 def _file_difference(edit: Edit) -> str:
-    former = veil((edit.former or b"").decode("utf-8", "replace")).splitlines()
-    wanted = veil(edit.data.decode("utf-8", "replace")).splitlines()
-    source = str(edit.path) if edit.former is not None else "/dev/null"
-    lines = list(difflib.unified_diff(former, wanted, source, str(edit.path), n=2, lineterm=""))
+    mode = f", mode {edit.mode:04o}" if edit.mode is not None else ""
+    return _unified(edit.former, edit.data, str(edit.path), str(edit.path), mode)
+
+
+def _unified(one: bytes | None, other: bytes | None, named: str, then: str, mode: str) -> str:
+    former, wanted = (veil((data or b"").decode("utf-8", "replace")).splitlines() for data in (one, other))
+    source, target = named if one is not None else "/dev/null", then if other is not None else "/dev/null"
+    lines = list(difflib.unified_diff(former, wanted, source, target, n=2, lineterm=""))
     if not lines:
-        mode = f", mode {edit.mode:04o}" if edit.mode is not None else ""
-        lines = [f"--- {source}", f"+++ {edit.path}", f"@@ the same words{mode}, other credentials or line ends @@"]
+        lines = [f"--- {source}", f"+++ {target}", f"@@ the same words{mode}, other credentials or line ends @@"]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -11,6 +11,7 @@ from importlib import resources
 from provision.errors import BuildFailed, StepFailed
 from provision.events import Listener, Note
 from provision.machines.interface import Completed, Machine
+from provision.mirrors.interface import SECRET_MODE
 from provision.pins import LAYERS, Pins
 from provision.steps.interface import Change
 
@@ -26,13 +27,20 @@ INSTALLED = (
 
 @dataclass(frozen=True)
 class Installer:
-    """How packages are fetched: by `uv` (its path), where from, with whose certificates."""
+    """How packages are fetched: by `uv` (its path), where from, with whose certificates (`trust`)."""
 
     uv: str
     index: str | None = None
     extra_indexes: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    trust: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What its commands are run with: addresses go this way, for a command line is anybody's to read."""
+        places = {"UV_DEFAULT_INDEX": self.index or "", "UV_INDEX": " ".join(self.extra_indexes)}
+        places["UV_FIND_LINKS"] = ",".join(self.find_links)
+        return {**self.trust, **{name: value for name, value in places.items() if value}}
 
     def create(self, python: str, folder: str) -> list[str]:
         """Return the command that makes an empty environment, in the place of any former one."""
@@ -40,23 +48,18 @@ class Installer:
 
     def add(self, python: str, requirements: Sequence[str]) -> list[str]:
         """Return the command that installs `requirements`, and what they need, beside `python`."""
-        return [self.uv, "pip", "install", "--python", python, "--compile-bytecode", *self._places(), *requirements]
+        return [self.uv, "pip", "install", "--python", python, "--compile-bytecode", *requirements]
 
     def install(self, python: str, pinned: str) -> list[str]:
         """Return the command that installs exactly the requirements file `pinned`, each file held to its hashes."""
-        command = [self.uv, "pip", "install", "--python", python, "--compile-bytecode", *self._places()]
+        command = [self.uv, "pip", "install", "--python", python, "--compile-bytecode"]
         return [*command, "--no-deps", "--require-hashes", "-r", pinned]
 
     def compile(self, python_version: str, platform: str, wanted: str, listing: str) -> list[str]:
         """Return the command that resolves the file `wanted` to `listing`, whose former versions are preferred."""
         command = [self.uv, "pip", "compile", "--no-header", "--generate-hashes", "--annotation-style=line", "-q"]
-        command += [f"--python-version={python_version}", f"--python-platform={platform}", *self._places()]
+        command += [f"--python-version={python_version}", f"--python-platform={platform}"]
         return [*command, f"--output-file={listing}", wanted]
-
-    def _places(self) -> list[str]:
-        index = [f"--default-index={self.index}"] if self.index else []
-        extra = [f"--index={url}" for url in self.extra_indexes]
-        return [*extra, *index, *(f"--find-links={place}" for place in self.find_links)]
 
 
 class LocalEnvironment:
@@ -108,7 +111,7 @@ class LocalEnvironment:
         self._machine.write(requirements, pinned.requirements(LAYERS[1:]).encode())
         self._do(self._installer.install(self.python, requirements), listener)
         if self._pip_settings:
-            self._machine.write(f"{self._folder}/pip.conf", self._pip_settings.encode())
+            self._machine.write(f"{self._folder}/pip.conf", self._pip_settings.encode(), SECRET_MODE)
         stamp = {"fingerprint": self._wanted(pinned), "torch": pinned.torch, "lock": pinned.digest}
         self._machine.write(f"{self._folder}/{STAMP}", json.dumps(stamp, indent=1).encode())
 

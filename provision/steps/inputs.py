@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
+
+from provision.mirrors.veil import without_user
 
 
 @dataclass(frozen=True)
@@ -26,33 +28,27 @@ class Inputs:
     def arguments(self) -> dict[str, str]:
         """Return the Dockerfile's ARGs of it, without credentials."""
         return {
-            "PIP_INDEX": bare(self.pip_index),
-            "TORCH_INDEX": bare(self.torch_index),
-            "APT_MIRROR": bare(self.apt_mirror),
+            "PIP_INDEX": without_user(self.pip_index),
+            "TORCH_INDEX": without_user(self.torch_index),
+            "APT_MIRROR": without_user(self.apt_mirror),
         }
 
     def proxies(self) -> dict[str, str]:
         """Return the build's predefined proxy ARGs, which no history keeps; one with a password is left to `secrets`."""
-        plain = {f"{scheme}_proxy": url for scheme, url in self.proxy.items() if bare(url) == url}
+        plain = {f"{scheme}_proxy": url for scheme, url in self.proxy.items() if without_user(url) == url}
         return {**plain, **({"no_proxy": self.no_proxy} if plain and self.no_proxy else {})}
 
     def secrets(self) -> dict[str, bytes]:
         """Return the files that instructions mount: `netrc` for mirrors, `proxy` to be sourced by a shell."""
         found = {}
-        lines = [_netrc(url) for url in (self.pip_index, self.torch_index, self.apt_mirror) if bare(url) != url]
+        lines = [_netrc(url) for url in (self.pip_index, self.torch_index, self.apt_mirror) if without_user(url) != url]
         if lines:
             found["netrc"] = "".join(dict.fromkeys(lines)).encode()
-        hidden = {scheme: url for scheme, url in self.proxy.items() if bare(url) != url}
+        hidden = {scheme: url for scheme, url in self.proxy.items() if without_user(url) != url}
         if hidden:
             exports = [f"export {scheme}_proxy={quote(url)}\n" for scheme, url in hidden.items()]
             found["proxy"] = "".join([*exports, f"export no_proxy={quote(self.no_proxy)}\n"]).encode()
         return found
-
-
-def bare(url: str) -> str:
-    """Return an address without its credentials."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url
 
 
 def _netrc(url: str) -> str:

@@ -38,7 +38,11 @@ class HostSettings:
         self._wishes = tuple(wishes)
 
     def diff(self) -> Change | None:
-        """See `Step.diff`. Raises UsageError for an address no tool could use, StepFailed for a file it cannot read."""
+        """See `Step.diff`. Raises UsageError for an address no tool could use, StepFailed for a file it cannot read.
+
+        What a crash left half done is settled first: it would pass for what is wanted.
+        """
+        self._changes.recover()
         planned = settings.plan(self._place, self._wishes)
         if not planned.edits:
             return None

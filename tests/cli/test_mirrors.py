@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -95,8 +100,8 @@ def test_measure_ranks_given_mirrors_and_apply_takes_a_companys_best(
         assert [(row["serves"], row["refusal"]) for row in rows] == [(True, ""), (False, "refused-403")]
         assert main(["mirrors", "measure", f"--set=uv={blocked.index}", f"--set=uv={well.index}"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "uv" and lines[1].startswith(f"  ✓ {well.index}") and "sha256 right" in lines[1]
-        assert "refused-403" in lines[2] and "allow-list" in lines[3] and lines[-1].startswith("1 of 2 serve.")
+        assert lines[0] == "uv" and lines[1].startswith(f"  ✓ {well.index}") and "sha256 right" in lines[2]
+        assert "refused-403" in lines[3] and "allow-list" in lines[4] and lines[-1].startswith("1 of 2 serve.")
         assert main(["mirrors", "apply", "--tool", "uv", "--yes"]) == 0
     assert f'url = "{well.index}"' in (home / "dotfiles/uv.toml").read_text()
 
@@ -148,3 +153,49 @@ def test_a_file_that_needs_root_is_named(home: Path, tmp_path: Path, capsys: pyt
         pytest.skip("root may write anywhere; the message is for others")
     assert main(["mirrors", "apply", "--scope", "system", "--set=pip=https://m.example.org/simple", "--yes"]) == 5
     assert "/etc/pip.conf" in capsys.readouterr().err
+
+
+def test_after_kill_9_in_the_middle_the_next_command_gives_everything_back(home: Path, tmp_path: Path) -> None:
+    """The real program, killed while the real conda (here: one that takes its time) is asked."""
+    before = picture(home)
+    conda = tmp_path / "bin/conda"
+    conda.parent.mkdir()
+    conda.write_text("#!/bin/sh\necho asked >>conda-was\nsleep 60\n")
+    conda.chmod(0o755)
+    env = {**os.environ, "PATH": f"{conda.parent}:{os.environ['PATH']}"}
+    words = [sys.executable, "-m", "provision", "mirrors"]
+    apply = [*words, "apply", UV, "--set=conda=https://m.example.org/anaconda", "--yes"]
+    process = subprocess.Popen(apply, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "conda-was").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert picture(home) != before, "it was in the middle"
+    done = subprocess.run([*words[:-1], "status", "--json"], capture_output=True, text=True, check=True, env=env)
+    assert json.loads(done.stdout)["settings"] == [] and picture(home) == before
+
+
+@pytest.mark.parametrize(("answer", "left"), [("merge", "theirs"), ("restore", "first"), ("keep", "as it is")])
+def test_at_a_terminal_each_edited_file_is_a_question(home: Path, tmp_path: Path, answer: str, left: str) -> None:
+    first = (home / ".condarc").read_text()
+    assert main(["mirrors", "apply", "--set=conda=https://m.example.org/anaconda", UV, "--yes"]) == 0
+    ours = (home / ".condarc").read_text()
+    (home / ".condarc").write_text(ours + "# theirs\n")
+    near, far = pty.openpty()
+    words = [sys.executable, "-m", "provision", "mirrors", "undo"]
+    process = subprocess.Popen(words, stdin=far, stdout=far, stderr=far, env={**os.environ, "TERM": "dumb"})
+    os.close(far)
+    os.write(near, f"{answer}\ny\n".encode())
+    said = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while more := os.read(near, 4096):
+            said += more
+    os.close(near)
+    assert process.wait() == 0, said.decode()
+    assert b"+# theirs" in said and b"take our lines out" in said and b"s3cret" not in said
+    wanted = {"theirs": first + "# theirs\n", "first": first, "as it is": ours + "# theirs\n"}
+    assert (home / ".condarc").read_text() == wanted[left]
+    assert (home / "dotfiles/uv.toml").read_bytes() == b"# mine\r\nnative-tls = true"
+    kept = [path.read_text() for path in (tmp_path / "state/changes/kept").glob("*")]
+    assert kept == {"merge": [], "restore": [ours + "# theirs\n"], "keep": [first]}[answer]

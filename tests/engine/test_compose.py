@@ -15,8 +15,8 @@ import pytest
 
 from provision.export import Handover, compose
 from provision.machines.engine import ContainerSettings, Engine, Mount
-from provision.prove import MOUNT
 from provision.store import Store
+from provision.surroundings import MOUNT
 from tests.conftest import REAL_ENVIRON
 from tests.engine.conftest import IMAGE
 
@@ -55,6 +55,7 @@ def project(program: str, store: Path) -> Iterator[Any]:
         **REAL_ENVIRON,
         "PROVISION_IMAGE": IMAGE,
         "PROVISION_STORE": str(store),
+        "HF_ENDPOINT": "https://hf.example.org",
         "COMPOSE_PROJECT_NAME": "provision-test",
     }
 
@@ -91,6 +92,8 @@ def test_the_container_is_the_one_that_up_runs(engine: Engine, first: dict[str, 
     [made] = engine._client.containers.list(all=True, filters={"label": "com.docker.compose.project=provision-test"})
     assert _run_as(made.attrs) == _run_as(ours)
     assert {f"{name}={value}" for name, value in doors.items()} <= set(made.attrs["Config"]["Env"])
+    assert "HF_ENDPOINT=https://hf.example.org" in made.attrs["Config"]["Env"], "passed on from the shell"
+    assert not [row for row in made.attrs["Config"]["Env"] if row.startswith("MODELSCOPE_ENDPOINT")], "and not set there"
     store_mounts = [mount for mount in made.attrs["Mounts"] if mount["Destination"] == MOUNT]
     assert [(mount["Source"], mount["RW"]) for mount in store_mounts] == [(str(store), False)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from provision.formats.json import schema
 from provision.machines.building import Order
 from provision.machines.engine import PLAIN_USER, ContainerSettings, Engine, Mount, connect
 from provision.machines.interface import Outcome
+from provision.mirrors.environment import AUTHORITIES
+from provision.surroundings import BUNDLE
 from tests.conftest import REAL_ENVIRON
 from tests.engine.conftest import HOME, IMAGE
 from tests.program import environ, report, run, status_of
@@ -148,6 +151,22 @@ def test_run_reaches_inside_and_hands_back_the_exit_code(first: dict[str, Any], 
     words = ("run", "-f", str(spec), "--", "python", "-c", "print(open('mine.txt').read()); raise SystemExit(3)")
     done = run(*words, env=environ(HOME), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "from outside\n"), done.stderr
+
+
+def test_run_hands_mirrors_caches_and_authorities_inside(first: dict[str, Any], spec: Path, tmp_path: Path) -> None:
+    index = "https://me:s3cret@m.example.org/simple"
+    env = environ(HOME, HF_ENDPOINT="https://hf.example.org", PIP_INDEX_URL=index, SSL_CERT_FILE="/etc/ssl/cert.pem")
+    words = ("run", "-f", str(spec), "--", "python", "-c", "import json, os; print(json.dumps(dict(os.environ)))")
+    done = run(*words, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["HF_ENDPOINT"], found["PIP_INDEX_URL"], found["UV_DEFAULT_INDEX"]) == (
+        "https://hf.example.org",
+        index,
+        index,
+    )
+    assert (found["HF_HUB_CACHE"], found["HF_HUB_OFFLINE"]) == ("/models/.hf/hub", "1")
+    assert {found[name] for name in AUTHORITIES} == {BUNDLE}
 
 
 def test_down_takes_away_ours_and_nothing_else(engine: Engine, first: dict[str, Any], tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ class MirrorServer:
     project: str = "transformers"
     versions: tuple[str, ...] = ("4.51.0", "4.57.1")
     dated: str = "Sat, 21 Nov 2026 08:00:00 UTC"
+    wants_token: str = ""  # the address that gives out tokens for images
+    answers: dict[str, bytes] = field(default_factory=dict)  # whatever else it is to say, by path
     seen: list[tuple[str, str]] = field(default_factory=list)
     authorised: list[str] = field(default_factory=list)
 
@@ -111,6 +113,7 @@ class MirrorServer:
         found[f"/org/name/resolve/{COMMIT}/model.safetensors"] = weights()
         found["/modelscope/model.safetensors"] = weights()
         found[f"/v2/library/debian/blobs/{_digest(layer())}"] = layer()
+        found["/npm/typescript/-/typescript-5.9.3.tgz"] = layer()
         found["/anaconda/pkgs/main/linux-64/current_repodata.json"] = json.dumps({"packages": {}}).encode() + b" " * 5000
         return found
 
@@ -142,6 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif mirror.user:
             return self._answer(401, b"who are you")
         path = urlsplit(self.path).path
+        if path in mirror.answers:
+            return self._answer(200, mirror.answers[path])
+        if mirror.wants_token and path.startswith("/v2/") and "Authorization" not in self.headers:
+            scope = 'service="s",scope="repository:library/debian:pull"'
+            return self._answer(401, b"{}", {"WWW-Authenticate": f'Bearer realm="{mirror.wants_token}",{scope}'})
         if mirror.mood == "captive":
             return self._answer(200, PAGE, {"Content-Type": "text/html"})
         if mirror.mood == "firewall":
@@ -208,18 +216,21 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/v1/models/org/name/repo/files":
             row = {"Path": "model.safetensors", "Size": len(weights()), "Sha256": _digest(weights())[7:], "Type": "blob"}
             return json.dumps({"Code": 200, "Data": {"Files": [row]}}).encode()
+        if path == "/npm/typescript":
+            dist = {"tarball": f"http://{self.headers['Host']}/npm/typescript/-/typescript-5.9.3.tgz"}
+            newest = {"name": "typescript", "version": "5.9.3", "dist": dist}
+            told = {"name": "typescript", "dist-tags": {"latest": "5.9.3"}, "versions": {"5.9.3": newest}}
+            return json.dumps(told).encode()
         if path == "/debian/dists/bookworm/InRelease":
             name = "main/binary-amd64/Packages.gz"
             data = found[f"/debian/dists/bookworm/{name}"]
             head = f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nDate: {mirror.dated}\nSHA256:\n"
             return f"{head} {_digest(data)[7:]} {len(data)} {name}\n".encode()
         if path.startswith("/v2/library/debian/manifests/"):
-            if path.endswith("bookworm-slim"):
-                rows = [{"digest": "sha256:arm", "platform": {"architecture": "arm64"}}]
-                return json.dumps(
-                    {"manifests": [*rows, {"digest": "sha256:amd", "platform": {"architecture": "amd64"}}]}
-                ).encode()
-            return json.dumps({"layers": [{"digest": _digest(layer()), "size": len(layer())}]}).encode()
+            manifest = json.dumps({"layers": [{"digest": _digest(layer()), "size": len(layer())}]}).encode()
+            rows = [("arm64", _digest(b"arm")), ("amd64", _digest(manifest))]
+            listed = [{"digest": digest, "platform": {"architecture": name}} for name, digest in rows]
+            return json.dumps({"manifests": listed}).encode() if path.endswith("bookworm-slim") else manifest
         return None
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:

@@ -24,13 +24,14 @@ class Registry:
     reference: str
     digest: str
     fault: str = ""
+    digest_told: str = ""  # what it announces instead of the digest
     asked: list[str] = field(default_factory=list)
 
 
 @contextmanager
 def registry(name: str) -> Iterator[Registry]:
     """Serve an image on loopback, as `name`."""
-    blobs, manifest = _image()
+    blobs, manifest = small_image()
     digest = _digest(manifest)
 
     class Handler(BaseHTTPRequestHandler):
@@ -55,7 +56,7 @@ def registry(name: str) -> Iterator[Registry]:
                 body = body[:-1] + bytes([body[-1] ^ 1])
             self.send_response(200)
             self.send_header("Content-Type", kind)
-            self.send_header("Docker-Content-Digest", digest)
+            self.send_header("Docker-Content-Digest", state.digest_told or digest)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command == "GET":
@@ -76,7 +77,7 @@ def registry(name: str) -> Iterator[Registry]:
         server.server_close()
 
 
-def _image() -> tuple[dict[str, bytes], bytes]:
+def small_image() -> tuple[dict[str, bytes], bytes]:
     """An image of one layer that no engine has seen: its blobs by digest, and the manifest of them."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:

@@ -185,7 +185,7 @@ def test_each_answer_loses_nothing(home: Path, changes: Changes, way: Edited, le
     (home / "a").write_bytes(b"1\n2\n3\n")
     changes.apply([edit(home / "a", b"1\nours\n3\n"), edit(home / "b", b"b")])
     (home / "a").write_bytes(b"1\nours\n3\ntheirs\n")
-    done = changes.undo(every, way)
+    done = changes.undo(every, lambda _: way)
     assert (home / "a").read_bytes() == left and not (home / "b").exists()
     assert [path.read_bytes() for path in done.laid_aside] == ([] if aside is None else [aside])
     assert changes.drift() == ()
@@ -196,7 +196,7 @@ def test_lines_that_both_changed_are_not_merged(home: Path, changes: Changes) ->
     changes.apply([edit(home / "a", b"1\nours\n")])
     (home / "a").write_bytes(b"1\nours, mended\n")
     with pytest.raises(StepFailed, match="no merge"):
-        changes.undo(every, Edited.MERGE)
+        changes.undo(every, lambda _: Edited.MERGE)
     assert (home / "a").read_bytes() == b"1\nours, mended\n" and len(changes.drift()) == 1
 
 
@@ -206,7 +206,7 @@ def test_a_mode_changed_since_is_an_edit_too(home: Path, changes: Changes) -> No
     (home / "a").chmod(0o600)
     with pytest.raises(StepFailed):
         changes.undo(every)
-    changes.undo(every, Edited.MERGE)
+    changes.undo(every, lambda _: Edited.MERGE)
     assert (home / "a").read_bytes() == b"old" and stat.S_IMODE((home / "a").stat().st_mode) == 0o600
 
 
@@ -217,7 +217,7 @@ def test_an_edit_between_two_layers_of_ours_is_found(home: Path, changes: Change
     changes.apply([edit(home / "a", b"theirs\n1\nours again\n")])
     with pytest.raises(StepFailed):
         changes.undo(every)
-    changes.undo(every, Edited.MERGE)
+    changes.undo(every, lambda _: Edited.MERGE)
     assert (home / "a").read_bytes() == b"theirs\n1\n"
 
 
@@ -225,7 +225,7 @@ def test_a_file_of_ours_that_is_gone_is_not_brought_back_by_a_merge(home: Path, 
     changes.apply([edit(home / "deep" / "a", b"x")])
     (home / "deep" / "a").unlink()
     assert [row.state for row in changes.drift()] == ["gone"]
-    changes.undo(every, Edited.MERGE)
+    changes.undo(every, lambda _: Edited.MERGE)
     assert picture(home) == {}
 
 

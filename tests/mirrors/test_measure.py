@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,14 +13,17 @@ from pathlib import Path
 import pytest
 
 from provision.errors import StepFailed
+from provision.machines.local import LocalMachine
 from provision.mirrors.catalogue import Mirror, catalogue
-from provision.mirrors.choosing import candidates, chosen, needs_of
+from provision.mirrors.choosing import Present, candidates, chosen, inherited, needs_of
 from provision.mirrors.measuring import Candidate, Measurement, Needs, best, judge, load, measure, ranked, save
 from provision.mirrors.measuring.measure import AGENTS
 from provision.mirrors.settings import Wish
 from provision.sources.interface import ModelRef
 from provision.spec import load as load_spec
+from tests.conftest import REAL_ENVIRON
 from tests.fakes.mirror_server import MirrorServer, dead, self_signed
+from tests.fakes.token_registry import PROGRAM, token_registry
 
 NEEDS = Needs(model=ModelRef("org/name"))
 BASE = {
@@ -29,6 +34,7 @@ BASE = {
     "pip": "/simple",
     "uv": "/simple",
     "conda": "/anaconda",
+    "npm": "/npm",
 }
 KIND = {"pip": "index", "uv": "index"}
 
@@ -78,12 +84,12 @@ def test_every_mood_gets_its_own_verdict_and_the_quickest_honest_one_wins() -> N
     assert rows[1].rate < winner.rate and not rows[1].is_verified
 
 
-@pytest.mark.parametrize("tool", ["pip", "uv", "huggingface", "modelscope", "apt", "docker", "conda"])
+@pytest.mark.parametrize("tool", ["pip", "uv", "huggingface", "modelscope", "apt", "docker", "conda", "npm"])
 def test_each_tool_fetches_what_it_needs_as_its_own_client(tool: str) -> None:
     with MirrorServer() as server:
         (row,) = measured(tool, [server])
     assert row.serves and row.received == row.size > 0, row
-    assert row.is_verified == (tool != "conda")
+    assert row.is_verified == (tool not in ("conda", "npm"))
     agents = {agent for _, agent in server.seen}
     assert agents == {AGENTS[tool]}
     assert not server.authorised
@@ -192,6 +198,35 @@ def test_what_the_machine_is_set_to_and_works_is_kept_before_a_quicker_one() -> 
     assert chosen([quick, replace(mine, refusal="stale")], ["pip"]) == ((Wish("pip", ("quick",)),), ())
 
 
+def test_a_default_that_nobody_chose_has_to_be_the_quickest() -> None:
+    default, quick = row(url="default", origin="default", rate=1e3), row(url="quick")
+    assert chosen([quick, default], ["pip"])[0] == (Wish("pip", ("quick",)),)
+    wishes, kept = chosen([replace(quick, rate=10.0), default], ["pip"])
+    assert wishes == () and "its default" in kept[0]
+
+
+def test_what_each_tool_asks_now_is_found_in_its_own_words(tmp_path: Path) -> None:
+    environ = {**os.environ, "HOME": str(tmp_path), "HF_ENDPOINT": "https://hub.example.org/", "PIP_CONFIG_FILE": ""}
+    for name, text in {
+        ".condarc": "default_channels: [https://m.example.org/anaconda/pkgs/main]\n",
+        ".config/uv/uv.toml": "[[index]]\nurl = 'https://m.example.org/simple'\ndefault = true\n",
+        ".config/pip/pip.conf": "[global]\nindex-url = https://pip.example.org/simple\n",
+        ".config/buildkit/buildkitd.toml": "[registry.'docker.io']\nmirrors = ['m.example.org/docker.io']\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    tools = ["pip", "uv", "conda", "buildkit", "huggingface", "modelscope", "torch"]
+    found = inherited(LocalMachine(environ), environ, tools)
+    assert {tool: present.url for tool, present in found.items()} == {
+        "pip": "https://pip.example.org/simple",
+        "uv": "https://m.example.org/simple",
+        "conda": "https://m.example.org/anaconda",
+        "buildkit": "m.example.org/docker.io",
+        "huggingface": "https://hub.example.org",
+    }
+    assert not any(present.is_default for present in found.values())
+
+
 def test_where_nobody_serves_every_reason_is_told_without_secrets() -> None:
     with pytest.raises(StepFailed) as caught:
         chosen([row(url="https://u:secret@h/", refusal="stale", reason="old")], ["pip"])
@@ -219,11 +254,11 @@ def test_a_region_narrows_the_catalogue_only_where_it_is_named() -> None:
 
 def test_what_is_given_is_measured_alone_and_what_is_set_already_first() -> None:
     rows = catalogue()
-    given = candidates(rows, ["pip"], (Wish("pip", ("https://x/simple",)),), {"pip": "https://mine"}, "auto")
+    given = candidates(rows, ["pip"], (Wish("pip", ("https://x/simple",)),), {"pip": Present("https://mine")}, "auto")
     assert [(found.mirror.url, found.mirror.kind, found.origin) for found in given] == [
         ("https://x/simple", "index", "--set")
     ]
-    found = candidates(rows, ["pip"], (), {"pip": rows[0].url}, "auto")
+    found = candidates(rows, ["pip"], (), {"pip": Present(rows[0].url)}, "auto")
     assert found[0].origin == "inherited" and [one.mirror.url for one in found].count(rows[0].url) == 1
 
 
@@ -247,3 +282,33 @@ def test_what_is_needed_is_the_specs_model_and_this_distributions_lists() -> Non
 def test_the_image_that_is_needed_is_the_specs_where_docker_io_has_it(base: str, image: tuple[str, str]) -> None:
     needs = needs_of(load_spec(flags={"image.base": base}), {}, "x86_64", None)
     assert (needs.image, needs.image_tag) == image
+
+
+def test_neither_credentials_nor_token_go_to_another_host() -> None:
+    """The registry is one host; tokens come from a second, and the layer's bytes from a third."""
+    with MirrorServer() as bytes_from, MirrorServer() as tokens, MirrorServer(redirect=bytes_from.address) as mirror:
+        tokens.answers["/token"] = json.dumps({"token": "t0ken"}).encode()
+        mirror.wants_token = f"{tokens.address}/token"
+        (row,) = measured("docker", [mirror])
+    assert row.serves and len(row.way) == 2, row
+    assert set(mirror.authorised) == {"Bearer t0ken"} and not tokens.authorised and not bytes_from.authorised
+    assert [path for path, _ in tokens.seen] == ["/token?service=s&scope=repository%3Alibrary%2Fdebian%3Apull"]
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"token": "a\\nb"}', b"<html>sign in</html>", b"[]"])
+def test_what_is_no_token_is_never_sent(answer: bytes) -> None:
+    with MirrorServer() as tokens, MirrorServer() as mirror:
+        tokens.answers["/token"] = answer
+        mirror.wants_token = f"{tokens.address}/token"
+        (row,) = measured("docker", [mirror])
+    assert not row.serves and row.refusal in ("listing-cut", "login-page") and not mirror.authorised
+
+
+def test_a_layer_is_measured_at_a_real_registry_that_wants_tokens(tmp_path: Path) -> None:
+    if not PROGRAM and not REAL_ENVIRON.get("PROVISION_REQUIRE_ENGINE"):
+        pytest.skip("there is no docker-registry here: apt-get install docker-registry")
+    with token_registry(tmp_path) as real:
+        real.put("library/tiny", "1")
+        mirror = Mirror("docker", f"http://{real.host}", "root", "any", "", "", "")
+        (row,) = measure([Candidate(mirror)], Needs(image="library/tiny", image_tag="1"), {})
+    assert row.serves and row.is_verified and row.received == row.size > 500_000 and len(real.granted) == 1, row

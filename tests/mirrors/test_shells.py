@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provision.mirrors.environment import handed_on
 from provision.mirrors.shells import render, shell_of
 
 values = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=30)
@@ -50,16 +49,3 @@ def test_what_is_no_name_of_a_variable_is_refused(name: str) -> None:
 def test_the_shell_is_the_users_own() -> None:
     found = [shell_of({"SHELL": path}) for path in ("/usr/bin/fish", "/bin/zsh", "/usr/bin/pwsh", "/bin/tcsh")]
     assert [*found, shell_of({})] == ["fish", "zsh", "powershell", "sh", "sh"]
-
-
-def test_what_is_handed_on_is_the_specs_else_inherited_and_an_authority_reaches_every_tool() -> None:
-    environ = {
-        "HF_ENDPOINT": "https://company.example.org",
-        "REQUESTS_CA_BUNDLE": "/etc/ca.pem",
-        "PIP_INDEX_URL": "https://i",
-    }
-    found = handed_on({"huggingface": "inherit", "pip": "https://m/simple", "modelscope": "upstream"}, environ)
-    assert found["HF_ENDPOINT"] == "https://company.example.org" and found["PIP_INDEX_URL"] == "https://m/simple"
-    assert "MODELSCOPE_ENDPOINT" not in found and "UV_DEFAULT_INDEX" not in found
-    assert found["SSL_CERT_FILE"] == found["PIP_CERT"] == "/etc/ca.pem"
-    assert handed_on({}, {}) == {}

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from provision.errors import ProvisionError, StepFailed, UnknownName, UsageError
 from provision.files import Changes
-from provision.mirrors.interface import Place
+from provision.mirrors.interface import MARK, Place
 from provision.mirrors.settings import Wish, apply, difference, parse_wishes, plan, undo, wishes_of
 from provision.mirrors.veil import veil
 from provision.mirrors.writers import writers
-from tests.fakes.machine import ScriptedMachine
+from tests.fakes.machine import ScriptedMachine, said
 from tests.files.test_changes import picture
 
 SYSTEM = {"apt": "https://m.example.org", "containerd": "https://m.example.org/docker.io"}
@@ -31,6 +31,7 @@ USER = {
     "podman": "m.daocloud.io/docker.io",
     "huggingface": "https://hf-mirror.com",
     "modelscope": "https://www.modelscope.cn",
+    "npm": "https://m.example.org/npm",
 }
 OS_RELEASE = 'ID=debian\nHOME_URL="https://www.example.org/"\nVERSION_CODENAME=bookworm\n'
 
@@ -57,7 +58,8 @@ def test_every_tool_is_written_told_twice_and_given_back_on_an_empty_place(tmp_p
     put(tmp_path / "root/etc/os-release", OS_RELEASE)
     put(tmp_path / "root/etc/apt/sources.list", "deb http://deb.example.org/debian bookworm main\n")
     changes = Changes(tmp_path / "state")
-    for scope, wanted in (("user", USER), ("system", {**SYSTEM, **USER})):
+    system = {tool: url for tool, url in {**SYSTEM, **USER}.items() if "system" in writers()[tool].SCOPES}
+    for scope, wanted in (("user", USER), ("system", system)):
         where = place(tmp_path, scope)
         before = picture(tmp_path / "home"), picture(tmp_path / "root")
         wishes = tuple(Wish(tool, (url,)) for tool, url in wanted.items())
@@ -68,7 +70,7 @@ def test_every_tool_is_written_told_twice_and_given_back_on_an_empty_place(tmp_p
         assert plan(where, wishes).edits == ()
         undo(changes, None, None)
         assert (picture(tmp_path / "home"), picture(tmp_path / "root")) == before
-    assert set(wanted) == set(writers())
+    assert {*USER, *SYSTEM} == set(writers())
 
 
 @settings(deadline=None, max_examples=60)
@@ -83,7 +85,14 @@ def test_whatever_stood_there_is_refused_untouched_or_given_back(
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("any")
     where = place(tmp_path)
-    for name in (".config/pip/pip.conf", ".config/uv/uv.toml", ".condarc", ".config/docker/daemon.json", ".profile"):
+    for name in (
+        ".config/pip/pip.conf",
+        ".config/uv/uv.toml",
+        ".condarc",
+        ".config/docker/daemon.json",
+        ".profile",
+        ".npmrc",
+    ):
         put(where.home / name, text)
     put(where.home / ".config/buildkit/buildkitd.toml", text).chmod(0o600)
     before = picture(where.home)
@@ -98,6 +107,18 @@ def test_whatever_stood_there_is_refused_untouched_or_given_back(
     assert picture(where.home) != before
     undo(changes, [tool], "user")
     assert picture(where.home) == before
+
+
+def test_npm_keeps_scopes_tokens_and_sections_and_puts_credentials_where_npm_takes_them(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    text = "; mine\r\nregistry = https://old\r\n@team:registry=https://team\r\n//old/:_authToken=t0ken\r\nfund\r\n[x]\r\nregistry=1"
+    file = where.home / ".npmrc"
+    file.write_bytes(text.encode())
+    (edit,) = plan(where, (Wish("npm", ("https://me:s3cret@m.example.org/npm",)),)).edits
+    assert edit.data.decode() == text.replace("registry = https://old", "registry=https://m.example.org/npm/").replace(
+        "[x]", "# " + MARK + "\r\n//m.example.org/npm/:_auth=bWU6czNjcmV0\r\n[x]"
+    )
+    assert edit.mode == 0o600 and "bWU6czNjcmV0" not in difference([edit]) and "t0ken" not in difference([edit])
 
 
 def test_pip_leaves_everything_else_and_says_what_competes(tmp_path: Path) -> None:
@@ -343,3 +364,34 @@ def test_undo_of_an_unknown_tool_names_the_known(tmp_path: Path) -> None:
 def test_a_home_that_is_not_named_is_no_users_place() -> None:
     with pytest.raises(ProvisionError, match="no HOME"):
         Place.of({}, "user")
+
+
+def test_without_a_conda_its_files_are_merged_by_its_rule_and_what_stands_over_ours_is_found(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    put(where.root / "etc/conda/.condarc", "default_channels: [https://company.example.org/main]\n")
+    wishes = (Wish("conda", (USER["conda"],)),)
+    changes = Changes(tmp_path / "state")
+    done = apply(changes, ScriptedMachine(), where, wishes, plan(where, wishes))
+    assert "begin with https://m.example.org/anaconda/pkgs/main" in done.verified[0].words and not done.verified[0].by
+    undo(changes, None, None)
+    system = place(tmp_path, "system")
+    put(where.root / "etc/conda/condarc", "default_channels: [https://over.example.org/main]\n")
+    before = picture(where.root)
+    with pytest.raises(StepFailed, match="does not take"):
+        apply(changes, ScriptedMachine(), system, wishes, plan(system, wishes))
+    assert picture(where.root) == before
+
+
+def test_podman_that_cannot_run_is_no_word_against_the_setting_but_one_that_cannot_read_it_is(tmp_path: Path) -> None:
+    where = place(tmp_path)
+    wishes = (Wish("podman", (USER["podman"],)),)
+
+    def failing(words: str) -> ScriptedMachine:
+        return ScriptedMachine({("podman", "--version"): said("4.3.1"), ("env",): said(rc=125, stderr=words)})
+
+    changes = Changes(tmp_path / "state")
+    done = apply(changes, failing("cannot clone: Operation not permitted"), where, wishes, plan(where, wishes))
+    assert done.verified[0].words == "podman does not run here: cannot clone: Operation not permitted"
+    undo(changes, None, None)
+    with pytest.raises(StepFailed):
+        apply(changes, failing("loading registries configuration: bad TOML"), where, wishes, plan(where, wishes))

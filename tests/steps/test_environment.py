@@ -13,7 +13,7 @@ from provision.machines.interface import OUTPUT_LIMIT, Completed, Outcome
 from provision.pins import Pin, Pins
 from provision.steps.environment import AdoptedEnvironment, Installer, LocalEnvironment, distribution, libraries
 
-UV = Installer(uv="/bin/uv", index="https://mirror.example/simple", find_links=("/wheels",), env={"SSL_CERT_FILE": "/ca"})
+UV = Installer(uv="/bin/uv", index="https://mirror.example/simple", find_links=("/wheels",), trust={"SSL_CERT_FILE": "/ca"})
 EXTRA = Installer(uv="/bin/uv", extra_indexes=("https://extra.example",))
 PINS = Pins(
     {},
@@ -90,13 +90,13 @@ def test_what_is_pinned_is_installed_and_nothing_else() -> None:
     step = build(machine)
     create, install = machine.commands
     assert create[:3] == ["/bin/uv", "venv", "--clear"] and create[-1] == "/env"
-    assert {"--default-index=https://mirror.example/simple", "--find-links=/wheels", "--no-deps", "--require-hashes"} < set(
-        install
-    )
+    assert {"--no-deps", "--require-hashes"} < set(install)
     listed = machine.files[install[-1]].decode()
     assert listed.startswith("torch==2.13.0+cpu \\\n    --hash=sha256:aa") and "transformers==5.1" in listed
     assert "uv==" not in listed  # the installer is the machine's own here
-    assert machine.envs[1] == {"SSL_CERT_FILE": "/ca"}
+    places = {"UV_DEFAULT_INDEX": "https://mirror.example/simple", "UV_FIND_LINKS": "/wheels"}
+    assert machine.envs[1] == {"SSL_CERT_FILE": "/ca", **places}
+    assert not [word for word in (*create, *install) if "mirror.example" in word], "a command line is anybody's to read"
     assert step.diff() is None
 
 
@@ -109,7 +109,7 @@ def test_nothing_is_built_of_what_nothing_pins() -> None:
 
 def test_a_further_index_is_asked_for_additions() -> None:
     words = EXTRA.add("/opt/py", ["einops"])
-    assert "--index=https://extra.example" in words and words[-1] == "einops"
+    assert EXTRA.env == {"UV_INDEX": "https://extra.example"} and words[-1] == "einops"
 
 
 def test_pips_settings_are_the_environments_own() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from provision.steps.inputs import Inputs, bare
+from provision.mirrors.veil import without_user
+from provision.steps.inputs import Inputs
 
 INPUTS = Inputs(
     pip_index="https://some%40body:pa%3Ass@index.example/simple",
@@ -29,4 +30,4 @@ def test_secrets_hold_them_as_their_tools_read_them() -> None:
 
 def test_without_credentials_there_is_no_secret() -> None:
     assert Inputs(pip_index="https://index.example/simple", proxy={"http": "http://p:1"}).secrets() == {}
-    assert bare("https://index.example:8443/simple?x=1") == "https://index.example:8443/simple?x=1"
+    assert without_user("https://index.example:8443/simple?x=1") == "https://index.example:8443/simple?x=1"

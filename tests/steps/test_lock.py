@@ -55,7 +55,7 @@ def step(tmp_path: Path, *packages: str, digest: str = "", base: str = "debian:x
     nothing = tmp_path / "nothing"
     nothing.mkdir(exist_ok=True)
     own = {"UV_CACHE_DIR": str(tmp_path / "cache")}
-    installer = Installer(str(uv.find_uv_bin()), index=nothing.as_uri(), find_links=(str(wheels),), env=own)
+    installer = Installer(str(uv.find_uv_bin()), index=nothing.as_uri(), find_links=(str(wheels),), trust=own)
     machine = LocalMachine({"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
     path = tmp_path / "provision.lock"
     return Lock(machine, path, asked, CHOSEN, "x86_64", installer, tmp_path / "scratch", lambda: (base, digest))

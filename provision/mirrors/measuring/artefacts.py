@@ -14,7 +14,8 @@ from urllib.parse import quote, unquote, urldefrag, urljoin
 from provision.http import Reply, login_page, looks_like_html
 from provision.mirrors import registries
 from provision.mirrors.catalogue import Mirror
-from provision.mirrors.measuring.wire import Wire, refusal
+from provision.mirrors.measuring.wire import Wire
+from provision.registry import manifest
 from provision.sources.interface import ModelRef, RemoteFile, SourceError
 
 Version = tuple[int, ...]
@@ -34,6 +35,7 @@ class Needs:
     image_tag: str = "bookworm-slim"
     distribution: str = "debian"
     codename: str = "bookworm"
+    node_package: str = "typescript"
     architecture: str = "amd64"
 
 
@@ -56,8 +58,6 @@ WHEEL = re.compile(
 )
 INDEX_TYPES = ("text/html", "application/vnd.pypi.simple.v1+html")  # PEP 691; pip and uv read no other page
 RELEASE_FILE = re.compile(r"^ ([0-9a-f]{64})\s+(\d+)\s+(\S+)$", re.MULTILINE)
-_KINDS = ("docker.distribution.manifest.v2", "docker.distribution.manifest.list.v2", "oci.image.manifest.v1")
-MANIFESTS = ", ".join(f"application/vnd.{kind}+json" for kind in (*_KINDS, "oci.image.index.v1"))
 
 
 def package(wire: Wire, mirror: Mirror, needs: Needs) -> Artefact:
@@ -137,21 +137,30 @@ def channel(wire: Wire, mirror: Mirror, needs: Needs) -> Artefact:
     return Artefact(name, f"{mirror.url}/{name}", "current_repodata.json")
 
 
+def node_package(wire: Wire, mirror: Mirror, needs: Needs) -> Artefact:
+    """The newest version of a package, by the registry's own document of it (npm/registry, package-metadata.md)."""
+    found, reply = _json(wire, f"{mirror.url}/{needs.node_package}")
+    newest = str((found.get("dist-tags") or {}).get("latest", "")) if isinstance(found, dict) else ""
+    address = (((found.get("versions") or {}).get(newest) or {}).get("dist") or {}).get("tarball") if newest else ""
+    if not address:
+        raise _cut(reply, f"the versions of {needs.node_package}")
+    return Artefact(f"{needs.node_package}-{newest}.tgz", str(address), newest, version_of(newest))
+
+
 def image(wire: Wire, mirror: Mirror, needs: Needs) -> Artefact:
     """The largest layer of an image, by its manifest (OCI distribution specification 1.1)."""
     registry = registries.parse(mirror.tool, mirror.url)
     base = f"{registry.scheme}://{registry.host}/v2/" + "/".join(part for part in (registry.path, needs.image) if part)
-    manifest, reply = _manifest(wire, f"{base}/manifests/{needs.image_tag}")
-    if "manifests" in manifest:
-        fitting = [
-            entry for entry in manifest["manifests"] if entry.get("platform", {}).get("architecture") == needs.architecture
-        ]
+    found = manifest(wire, f"{base}/manifests/{needs.image_tag}")
+    if "manifests" in found.content:
+        rows = found.content["manifests"]
+        fitting = [row for row in rows if row.get("platform", {}).get("architecture") == needs.architecture]
         if not fitting:
-            raise reply.error("not-there", f"{reply.host} has no {needs.architecture} of {needs.image}")
-        manifest, reply = _manifest(wire, f"{base}/manifests/{fitting[0]['digest']}")
-    layers = manifest.get("layers") or []
+            raise found.reply.error("not-there", f"{found.reply.host} has no {needs.architecture} of {needs.image}")
+        found = manifest(wire, f"{base}/manifests/{fitting[0]['digest']}")
+    layers = found.content.get("layers") or []
     if not layers:
-        raise _cut(reply, "a manifest with layers")
+        raise _cut(found.reply, "a manifest with layers")
     layer = max(layers, key=lambda entry: int(entry["size"]))
     digest = str(layer["digest"])
     label = f"{needs.image}:{needs.image_tag}"
@@ -166,6 +175,7 @@ FINDERS: Mapping[str, Finder] = {
     "modelscope": modelscope,
     "apt": archive,
     "conda": channel,
+    "npm": node_package,
     "docker": image,
     "buildkit": image,
     "podman": image,
@@ -204,32 +214,6 @@ def _largest(files: list[RemoteFile], reply: Reply, label: str, address: Callabl
         raise _cut(reply, "a list of files")
     file = max(files, key=lambda entry: entry.size)
     return Artefact(file.path, address(file.path), label[:12], (), file.size, file.sha256)
-
-
-def _manifest(wire: Wire, url: str) -> tuple[dict[str, Any], Reply]:
-    reply = wire.ask(url, {"Accept": MANIFESTS})
-    if reply.status == 401 and (challenge := _challenge(reply.headers.get("www-authenticate", ""))):
-        reply.close()
-        realm, query = challenge
-        token, _ = _json(wire, f"{realm}?{query}")
-        wire.authorise(f"Bearer {token.get('token') or token.get('access_token') or ''}")
-        reply = wire.ask(url, {"Accept": MANIFESTS})
-    if reply.status != 200:
-        raise refusal(reply)
-    found = _parsed(reply.read_all(1 << 22, 8.0), reply)
-    if not isinstance(found, dict):
-        raise _cut(reply, "a manifest")
-    return found, reply
-
-
-def _challenge(header: str) -> tuple[str, str] | None:
-    """The realm and query of a Bearer challenge (distribution specification, token authentication)."""
-    if not header.lower().startswith("bearer "):
-        return None
-    parts = dict(re.findall(r'(\w+)="([^"]*)"', header))
-    realm = parts.pop("realm", "")
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parts.items() if name in ("service", "scope"))
-    return (realm, query) if realm else None
 
 
 def _json(wire: Wire, url: str) -> tuple[Any, Reply]:

@@ -31,6 +31,7 @@ AGENTS: Mapping[str, str] = {  # as the real clients call themselves; some firew
     "modelscope": f"modelscope/1.40.0; python/{_PYTHON}; session_id/0; platform/Linux; processor/x86_64; env/custom",
     "apt": "Debian APT-HTTP/1.3 (2.6.1)",
     "conda": "conda/25.9.0 requests/2.32.5 CPython/3.12.11 Linux/6.8.0 debian/12 glibc/2.36",
+    "npm": "npm/11.6.2 node/v22.21.0 linux x64 workspaces/false",
     "docker": "docker/28.2.2 go/go1.24.3 kernel/6.8.0 os/linux arch/amd64 UpstreamClient(Docker-Client/28.2.2)",
     "buildkit": "buildkit/v0.22",
     "podman": "containers/5.34.1 (github.com/containers/image)",
@@ -50,20 +51,27 @@ Found = tuple[Wire, Artefact]
 
 
 def measure(
-    candidates: Sequence[Candidate], needs: Needs, environ: Mapping[str, str], listener: Listener = silent
+    candidates: Sequence[Candidate],
+    needs: Needs,
+    environ: Mapping[str, str],
+    listener: Listener = silent,
+    authorities: Mapping[str, str] | None = None,
 ) -> tuple[Measurement, ...]:
     """Return a row per candidate, in their order, judged against each other. Nothing is raised for a mirror that fails.
 
-    A candidate takes at most 2 * SECONDS_EACH and one stall more; at most wire.SAMPLE_LIMIT bytes come from each.
+    A candidate takes at most 2 * SECONDS_EACH and one stall more; at most wire.SAMPLE_LIMIT bytes come from each. A tool's
+    own bundle of `authorities` stands over the environment's for its mirrors.
     """
-    http = Http(transport(environ), "measure")
+    own = {tool: {**environ, "SSL_CERT_FILE": file} for tool, file in (authorities or {}).items() if file}
+    ways = {tool: Http(transport(own.get(tool, environ)), "measure") for tool in {row.mirror.tool for row in candidates}}
     try:
         with ThreadPoolExecutor(LISTINGS_AT_ONCE) as pool:
-            found = list(pool.map(lambda candidate: _find(http, candidate, needs), candidates))
+            found = list(pool.map(lambda candidate: _find(ways[candidate.mirror.tool], candidate, needs), candidates))
         with ThreadPoolExecutor(SAMPLES_AT_ONCE) as pool:
             rows = list(pool.map(lambda candidate, what: _sample(candidate, what, listener), candidates, found))
     finally:
-        http.close()
+        for http in ways.values():
+            http.close()
     return judge(rows)
 
 

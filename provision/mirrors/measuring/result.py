@@ -64,7 +64,7 @@ def ranked(rows: Iterable[Measurement]) -> list[Measurement]:
 
 
 def best(rows: Iterable[Measurement], tool: str) -> Measurement | None:
-    """Return the mirror to use for a tool: one that the machine is set to and that serves, else the quickest; or None."""
+    """Return the mirror to use for a tool: one that somebody set here and that serves, else the quickest; or None."""
     usable = [row for row in ranked(rows) if row.tool == tool and row.serves]
     return next((row for row in usable if row.origin == "inherited"), usable[0] if usable else None)
 

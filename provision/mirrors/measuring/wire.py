@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
-from provision.http import REDIRECT_STATUSES, REDIRECTS, Http, Reply, login_page, looks_like_html, origin
+from provision.http import REDIRECT_STATUSES, REDIRECTS, Http, Reply, login_page, looks_like_html, origin, refusal
+from provision.mirrors.veil import without_user
 from provision.sources.interface import Blame, SourceError
 from provision.wire import Transport
 
@@ -139,7 +140,7 @@ class Wire:
 
     def _open(self, url: str, headers: Mapping[str, str]) -> tuple[Reply, tuple[Hop, ...]]:
         hops: list[Hop] = []
-        url = bare_of_user(url)
+        url = without_user(url)
         for _ in range(REDIRECTS + 1):
             if self._left() <= 0:
                 raise late(url)
@@ -165,30 +166,10 @@ class Wire:
         return self._deadline - time.monotonic()
 
 
-def refusal(reply: Reply) -> SourceError:
-    """Return the error for a status other than 200, named after what is likely to stand behind it."""
-    status = reply.status
-    reply.close()
-    if status in (401, 403):
-        message = f"{reply.host} answers {status}: a firewall or an allow-list refuses this client or this file"
-        return reply.error(f"refused-{status}", message)
-    if status in (404, 410):
-        return reply.error("not-there", f"{reply.host} does not have it ({status})")
-    if status == 429:
-        return reply.error("rate-limited", f"{reply.host} limits requests")
-    return reply.error("source-unavailable" if status >= 500 else "status-unexpected", f"{reply.host} answers {status}")
-
-
 def late(url: str) -> SourceError:
     """Return the error for a mirror that used up its time."""
     host = urlsplit(url).netloc
     return SourceError(f"{host} took longer than it was given", blame=Blame("", host), reference="too-late")
-
-
-def bare_of_user(url: str) -> str:
-    """Return `url` without user and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _authorization(url: str) -> dict[str, Any]:

@@ -16,13 +16,14 @@ def writers() -> dict[str, Writer]:
         docker,
         huggingface,
         modelscope,
+        npm,
         pip,
         podman,
         uv,
     )
 
     found: tuple[Writer, ...] = (
-        pip, uv, conda, apt, docker, buildkit, podman, containerd, huggingface, modelscope
+        pip, uv, conda, apt, docker, buildkit, podman, containerd, huggingface, modelscope, npm
     )  # fmt: skip
     return {writer.TOOL: writer for writer in found}
 

@@ -8,7 +8,7 @@ does a host named `security.…`: what a mirror lags behind must not be a securi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,17 +27,24 @@ _ONE_LINE = re.compile(r"^(\s*deb(?:-src)?\s+(?:\[[^\]]*\]\s+)?)(\S+)(\s.*)$", r
 _ASKED = re.compile(r"^'([^']+?)/dists/", re.MULTILINE)
 
 
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`: the root that the distribution's own archive is read from, where that is not its own host."""
+    return next((root for root, is_own in _roots(place) if not is_own), "")
+
+
+def default_root(machine: Machine, place: Place) -> str:
+    """Return the distribution's own root, where its archive is read from there; else empty."""
+    return next((root for root, is_own in _roots(place) if is_own), "")
+
+
 def plan(place: Place, urls: Sequence[str]) -> Plan:
     """See `Writer.plan`. The address is a mirror's root; the archive's own path is kept behind it."""
-    mirror = _root(urls)
-    release = parse_os_release(
-        read_text(place.root / "etc/os-release") or read_text(place.root / "usr/lib/os-release") or ""
-    )
+    mirror, release = _root(urls), _release(place)
     hosts = _Own(release, mirror)
     edits = []
     for path in _files(place):
         text = read_text(path) or ""
-        changed = _deb822(text, hosts) if path.suffix == ".sources" else _one_line(text, hosts)
+        changed = _each_address(path, text, hosts.renewed)
         edits.append(place.edit(TOOL, path, text, changed, urls))
     if not hosts.met:
         known = f"{release.get('ID', 'this distribution')}'s own archive"
@@ -62,6 +69,27 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     return Verified(TOOL, "apt-get update --print-uris", " ".join(asked))
 
 
+def _release(place: Place) -> dict[str, str]:
+    told = read_text(place.root / "etc/os-release") or read_text(place.root / "usr/lib/os-release")
+    return parse_os_release(told or "")
+
+
+def _roots(place: Place) -> list[tuple[str, bool]]:
+    """The roots that the archive is read from, each with whether it is the distribution's own host."""
+    own = _Own(_release(place), "")
+    found = []
+
+    def note(uri: str) -> str:
+        path = own.path_of(uri)
+        if path is not None and not (urlsplit(uri).hostname or "").startswith("security."):
+            found.append((uri.rstrip("/").removesuffix(path), own.is_own(uri)))
+        return uri
+
+    for file in _files(place):
+        _each_address(file, read_text(file) or "", note)
+    return found
+
+
 class _Own:
     """Which addresses are the distribution's own archive, and where they shall lead."""
 
@@ -78,21 +106,28 @@ class _Own:
 
     def renewed(self, uri: str) -> str:
         """Return the address to ask instead; `uri` itself where it is not ours to change."""
-        parts = urlsplit(uri)
-        host, path = (parts.hostname or "").lower(), parts.path.rstrip("/")
-        is_own = bool(self._domain) and (host == self._domain or host.endswith(f".{self._domain}"))
-        if parts.scheme not in ("http", "https") or not (is_own or host in self._mirrors):
+        host, is_own = (urlsplit(uri).hostname or "").lower(), self.is_own(uri)
+        if not uri.startswith(("http://", "https://")) or not (is_own or host in self._mirrors):
             return uri
         if is_own and host.startswith("security."):
             self.spared.add(host)
             self.met = True
             return uri
-        own_path = next((own for own in self._paths if path == own or path.endswith(own)), None)
+        own_path = self.path_of(uri)
         if own_path is None:
             return uri
         self.met = True
-        slash = "/" if parts.path.endswith("/") else ""
-        return f"{self._mirror}{own_path}{slash}"
+        return f"{self._mirror}{own_path}{'/' if uri.endswith('/') else ''}"
+
+    def is_own(self, uri: str) -> bool:
+        """Whether the address is of the distribution's own domain."""
+        host = (urlsplit(uri).hostname or "").lower()
+        return bool(self._domain) and (host == self._domain or host.endswith(f".{self._domain}"))
+
+    def path_of(self, uri: str) -> str | None:
+        """Return the archive's own path, with which the address ends; None for any other archive."""
+        path = urlsplit(uri).path.rstrip("/")
+        return next((own for own in self._paths if path.endswith(own)), None)
 
 
 def _root(urls: Sequence[str]) -> str:
@@ -111,15 +146,20 @@ def _files(place: Place) -> Iterator[Path]:
     )
 
 
-def _one_line(text: str, own: _Own) -> str:
+def _each_address(path: Path, text: str, renewed: Callable[[str], str]) -> str:
+    """Return the file's text with each source's address as `renewed` gives it."""
+    return _deb822(text, renewed) if path.suffix == ".sources" else _one_line(text, renewed)
+
+
+def _one_line(text: str, renewed: Callable[[str], str]) -> str:
     def renew(line: str) -> str:
         match = _ONE_LINE.match(line)
-        return f"{match[1]}{own.renewed(match[2])}{match[3]}" if match else line
+        return f"{match[1]}{renewed(match[2])}{match[3]}" if match else line
 
     return "".join(renew(line) for line in text.splitlines(keepends=True))
 
 
-def _deb822(text: str, own: _Own) -> str:
+def _deb822(text: str, renewed: Callable[[str], str]) -> str:
     """Renew the words of each stanza's `URIs` field, which may go over several lines."""
     lines, in_uris = [], False
     for line in text.splitlines(keepends=True):
@@ -130,6 +170,6 @@ def _deb822(text: str, own: _Own) -> str:
         if not line[:1].isspace():
             in_uris = bool(colon) and field.strip().lower() == "uris"
         start = len(field) + 1 if in_uris and not line[:1].isspace() else 0
-        words = re.sub(r"\S+", lambda word: own.renewed(word[0]), line[start:]) if in_uris else line[start:]
+        words = re.sub(r"\S+", lambda word: renewed(word[0]), line[start:]) if in_uris else line[start:]
         lines.append(line[:start] + words)
     return "".join(lines)

@@ -5,11 +5,13 @@ It is among the options that a reload takes (SIGHUP), so no container has to end
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from provision.errors import StepFailed, UsageError
 from provision.machines.interface import Machine, Outcome
+from provision.mirrors.asking import ask
 from provision.mirrors.interface import Place, Plan, Scope, Verified, checked, has_credentials, read_text, unreadable
 from provision.mirrors.texts import json_object
 from provision.mirrors.veil import veil
@@ -19,6 +21,13 @@ SCOPES: tuple[Scope, ...] = ("system", "user")
 OVERRIDES: tuple[str, ...] = ()
 KEY = "registry-mirrors"
 NO_FLAG = "unknown flag: --validate"  # before Docker 23.0
+
+
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`: what the engine that answers here says of itself."""
+    said = ask(machine, ["docker", "info", "--format", "{{json .RegistryConfig.Mirrors}}"])
+    found = json.loads(said) if said and said.strip() else None
+    return str(found[0]) if found else ""
 
 
 def plan(place: Place, urls: Sequence[str]) -> Plan:
@@ -62,5 +71,6 @@ def _checked(url: str) -> str:
 
 
 def _reload(place: Place) -> str:
-    command = "systemctl --user reload docker" if place.scope == "user" else "sudo systemctl reload docker"
-    return f"the running daemon takes it at its next reload, which ends no container: {command}"
+    if place.scope == "user":
+        return "only a rootless daemon reads it, at its next reload: systemctl --user reload docker; else: --scope system"
+    return "the running daemon takes it at its next reload, which ends no container: sudo systemctl reload docker"

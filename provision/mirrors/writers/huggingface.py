@@ -14,6 +14,11 @@ OVERRIDES = ("HF_ENDPOINT",)
 QUESTION = "import huggingface_hub.constants as found; print(found.ENDPOINT)"
 
 
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`: it is a variable."""
+    return place.environ.get("HF_ENDPOINT", "")
+
+
 def plan(place: Place, urls: Sequence[str]) -> Plan:
     """See `Writer.plan`."""
     return environment.plan(place, TOOL, single(TOOL, urls))

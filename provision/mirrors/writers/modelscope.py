@@ -14,6 +14,11 @@ OVERRIDES = ("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN")
 QUESTION = "from modelscope.hub.utils.utils import get_endpoint; print(get_endpoint().partition('://')[2])"
 
 
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`: it is a variable."""
+    return place.environ.get("MODELSCOPE_ENDPOINT", "")
+
+
 def plan(place: Place, urls: Sequence[str]) -> Plan:
     """See `Writer.plan`."""
     return environment.plan(place, TOOL, single(TOOL, urls))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from provision.errors import UsageError
+from provision.facts.python import probe_pip
 from provision.machines.interface import Machine
 from provision.mirrors.asking import ask
 from provision.mirrors.interface import (
@@ -28,6 +29,11 @@ TOOL = "pip"
 SCOPES: tuple[Scope, ...] = ("user", "system")
 OVERRIDES = ("PIP_INDEX_URL", "PIP_CONFIG_FILE")
 OPTION = "index-url"
+
+
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`: as pip itself says, of all its files and variables."""
+    return probe_pip(machine, place.environ, "python3").index_url
 
 
 def plan(place: Place, urls: Sequence[str]) -> Plan:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from provision.errors import StepFailed
 from provision.machines.interface import Machine
 from provision.mirrors import registries
 from provision.mirrors.asking import ask
@@ -13,7 +15,13 @@ TOOL = "podman"
 SCOPES: tuple[Scope, ...] = ("user", "system")
 OVERRIDES = ("CONTAINERS_REGISTRIES_CONF", "CONTAINERS_REGISTRIES_CONF_DIR")
 
-DROP_IN = "registries.conf.d/50-provision.conf"
+INFO = ("podman", "info", "--format", "{{json .Registries}}")
+
+
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`."""
+    found = _mirrors(ask(machine, INFO))
+    return found[0] if found else ""
 
 
 def plan(place: Place, urls: Sequence[str]) -> Plan:
@@ -36,13 +44,26 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     """See `Writer.verify`: `podman info` names the mirrors."""
     if not place.is_this_machine:
         return Verified(TOOL, "", "podman reads this machine's folders only")
-    said = ask(machine, ["podman", "info", "--format", "{{json .Registries}}"], without=OVERRIDES)
+    try:
+        said = ask(machine, INFO, without=OVERRIDES)
+    except StepFailed as error:
+        if "registries" in error.context:
+            raise
+        *_, last = error.context.split("\n")
+        return Verified(TOOL, "", f"podman does not run here: {last}")
     if said is None:
         return Verified(TOOL, "", "there is no podman here to ask")
-    for url in urls:
-        if registries.parse(TOOL, url).name not in said:
-            raise not_in_force(TOOL, url, said)
-    return Verified(TOOL, "podman info", said.strip())
+    found = _mirrors(said)
+    wanted = [registries.parse(TOOL, url).name for url in urls]
+    if found != wanted:
+        raise not_in_force(TOOL, " ".join(wanted), said, "an own registries.conf or another drop-in stands over it")
+    return Verified(TOOL, "podman info", "docker.io by way of " + ", ".join(found))
+
+
+def _mirrors(said: str | None) -> list[str]:
+    """The mirrors of docker.io in podman's own words."""
+    found = (json.loads(said or "null") or {}).get("docker.io") or {}
+    return [str(row["Location"]) for row in found.get("Mirrors") or []]
 
 
 def _has_own(text: str | None) -> bool:

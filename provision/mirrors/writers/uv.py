@@ -9,13 +9,18 @@ import tomlkit
 from tomlkit.items import AoT
 
 from provision.machines.interface import Machine
-from provision.mirrors.asking import ask
+from provision.mirrors.asking_uv import OVERRIDES as OVERRIDES
+from provision.mirrors.asking_uv import emitted, index_of, own_index
 from provision.mirrors.interface import Place, Plan, Scope, Verified, not_in_force, read_text, single, unreadable
 from provision.mirrors.texts import toml
 
 TOOL = "uv"
 SCOPES: tuple[Scope, ...] = ("user", "system")
-OVERRIDES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE", "UV_NO_CONFIG")
+
+
+def current(machine: Machine, place: Place) -> str:
+    """See `Writer.current`: in its files or variables."""
+    return own_index(machine)
 
 
 def plan(place: Place, urls: Sequence[str]) -> Plan:
@@ -34,32 +39,12 @@ def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
     """See `Writer.verify`: `uv pip compile --emit-index-url` of nothing names the index, and sends nothing."""
     wanted = single(TOOL, urls)
     file = None if place.is_this_machine else str(place.file("uv/uv.toml", "etc/uv/uv.toml"))
-    said = _emitted(machine, file, OVERRIDES)
+    said = emitted(machine, file, OVERRIDES)
     if said is None:
         return Verified(TOOL, "", "there is no uv here to ask")
-    if _index(said) != wanted:
+    if index_of(said) != wanted:
         raise not_in_force(TOOL, wanted, said)
     return Verified(TOOL, "uv pip compile --emit-index-url", f"--index-url {wanted}")
-
-
-def current(machine: Machine) -> str:
-    """Return the index that uv asks as this environment is, its own default among them; empty without uv. Sends nothing."""
-    return _index(_emitted(machine, None, ()) or "")
-
-
-def default_index(machine: Machine) -> str:
-    """Return the index that uv and pip ask where nobody set another; empty without uv. Sends nothing."""
-    return _index(_emitted(machine, None, OVERRIDES, "--no-config") or "")
-
-
-def _emitted(machine: Machine, file: str | None, without: Sequence[str], *more: str) -> str | None:
-    argv = [_program(), "pip", "compile", "--quiet", "--offline", "--no-cache", "--emit-index-url", "--directory", "/"]
-    return ask(machine, [*argv, *more, *(["--config-file", file] if file else []), "-"], without=without)
-
-
-def _index(said: str) -> str:
-    found = [line.partition(" ")[2] for line in said.splitlines() if line.startswith("--index-url ")]
-    return found[0] if len(found) == 1 else ""
 
 
 def _set_default_index(document: tomlkit.TOMLDocument, url: str) -> None:
@@ -81,13 +66,3 @@ def _notes(document: tomlkit.TOMLDocument) -> tuple[str, ...]:
     section = document.get("pip")
     old = [name for name, found in (("index-url", document), ("[pip] index-url", section or {})) if "index-url" in found]
     return tuple(f"{name} stands there too: uv's default index goes before it" for name in old)
-
-
-def _program() -> str:
-    """The uv that came with us is as good as any to read uv's settings."""
-    import uv
-
-    try:
-        return str(uv.find_uv_bin())
-    except FileNotFoundError:
-        return "uv"
