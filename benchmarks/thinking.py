@@ -99,11 +99,12 @@ def speeds() -> list[tuple[str, str]]:
 
 HEAD = """# The thinking split: speed and score
 
-Written by `python -m benchmarks.thinking --write` (no GPU, no model, no network), in one run on two cores; ratios hold better
-than seconds. The peer is the snippet of the Qwen3 model card: the last id 151668 ends the thought, and where it is missing
-everything is the answer. Both get the same ids. The cases are those of `tests/checks/thinking_cases.py`: most are edges
-(truncated, off, opened in the prompt, a call inside a thought, several closes), so the score says how many edges are met, not
-how often an ordinary generation goes wrong. The card strips newlines at both ends of the answer and is not shown the prompt.
+Written by `python -m benchmarks.thinking --write` (no GPU, no model, no network), in one run on two cores; ratios hold
+better than seconds. The peer is the snippet of the Qwen3 model card: the last id 151668 ends the thought, and where it is
+missing everything is the answer. Both get the same ids. The cases are those of `tests/checks/thinking_cases.py`: most are
+edges (truncated, off, opened in the prompt, a call inside a thought, several closes), so the score says how many edges are
+met, not how often an ordinary generation goes wrong. The card strips newlines at both ends of the answer and is not shown
+the prompt.
 
 """
 

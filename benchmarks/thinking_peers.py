@@ -3,8 +3,8 @@
     python -m benchmarks.thinking_peers vllm=PYTHON sglang=PYTHON transformers=PYTHON llama.cpp=PROGRAM ollama=PROGRAM
 
 With `--write` the table is kept. Each PYTHON is one in which that engine's parser can be imported (a throwaway
-environment will do). A PROGRAM is linked with the engine's own parser; nothing of it is kept here. It reads a JSON list
-of cases from its standard input and prints, last, `{"version": …, "answers": [[reasoning, content, tool calls taken out], …]}`. A case is
+environment will do). A PROGRAM is linked with the engine's own parser; nothing of it is kept here. It reads a JSON
+list of cases and prints, last, `{"version": …, "answers": [[reasoning, content, tool calls taken out], …]}`. A case is
     name       what the engine calls the parser (llama.cpp: the chat template of its own collection), or null
     text       what the model generated, and partial: whether it was cut off
     tail       the end of the prompt, told: what it left (open, closed or null), asked: what the user wished, or null
