@@ -242,7 +242,12 @@ def _sort(error: Exception, host: str) -> tuple[str, str, bool, str]:
         hint = "if the certificate is your own authority's, point SSL_CERT_FILE at it"
         if re.search(r"certificate (is not yet valid|has expired)", str(error)):
             told = f"the certificate of {host} is not valid at this machine's date"
-            return "tls-date", told, False, "date   # if that is wrong: sudo timedatectl set-ntp true; else use another source"
+            return (
+                "tls-date",
+                told,
+                False,
+                "date   # if that is wrong: sudo timedatectl set-ntp true; else use another source",
+            )
         untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
         return "tls-untrusted" if untrusted else "tls-failed", f"{host} is not trusted over TLS", not untrusted, hint
     if isinstance(error, wire.NameResolutionError):
