@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from provision.findings import Report
+from tests.faults.field import FIELD
 from tests.faults.live import LIVE, healthy_in_torch
 from tests.faults.plan import CAPABILITIES, Fault, healthy, outcome
 from tests.faults.table import FAULTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "confusion-matrix.md"
-EVERY: tuple[Fault, ...] = (*FAULTS, *LIVE)
+EVERY: tuple[Fault, ...] = (*FAULTS, *FIELD, *LIVE)
 HEALTHY = tuple((capture, engine, gpus) for capture in CAPABILITIES for engine in ("local", "docker") for gpus in (1, 2))
 
 

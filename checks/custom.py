@@ -279,7 +279,8 @@ def _image_only(about: About) -> Judgement | None:
 def judge(entry: Entry, fact: Fact, about: About) -> Judgement:
     """Hold what was seen against what is expected. What could not be looked at is unknown, never absent."""
     if fact.error:
-        return unknown("not-looked-at", f"{entry.told} could not be looked at", observed=fact.error["message"])
+        words, hint = f"{entry.told} could not be looked at", entry.hint or _by_hand(entry)
+        return unknown("not-looked-at", words, observed=fact.error["message"], hint=hint)
     if "late" in fact.value:
         words = f"{entry.told} gave no answer in {fact['late']:g} s"
         return Judgement(Status.HUNG, "command-hung", words, evidence=str(fact.value.get("stderr", ""))[-2000:])

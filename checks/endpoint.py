@@ -133,7 +133,9 @@ def judge_off(fact: Fact, about: About) -> Judgement:
 def judge_speed(fact: Fact, about: About) -> Judgement:
     """Time to the first token and tokens a second, measured and not judged: nothing is known of the machine behind."""
     if fact.error or not fact["tokens_per_second"] or fact["ttft_seconds"] is None:
-        return unknown("not-measured", "there was no generation to time")
+        return unknown(
+            "not-measured", "there was no generation to time", hint="provision check --endpoint URL --model NAME"
+        )
     told = f"{fact['tokens_per_second']:.1f} tokens/s, first after {fact['ttft_seconds']:.3f} s; no baseline to judge by"
     return passed(told, observed=f"{fact['tokens_per_second']:.1f} tokens/s", code="no-baseline")
 

@@ -9,6 +9,8 @@ from checks.interface import About, Check, Fact, Judgement, always, failed, pass
 from checks.thresholds import GIB, SHM_GPUS_WARN, SHM_WARN
 from provision.facts.engine import EngineState
 
+LOOK = "provision run -- env"
+INSIDE = "provision run -- nvidia-smi -L"
 HINTS = {
     EngineState.NO_SOCKET: "install Docker and `sudo systemctl start docker`, or use --engine local",
     EngineState.PERMISSION: "sudo usermod -aG docker $USER, then log in again; or use --engine local",
@@ -95,7 +97,7 @@ def judge_runtime(fact: Fact, about: About) -> Judgement:
 def judge_environment(fact: Fact, about: About) -> Judgement:
     """The container starts, or the environment's python does, and says who it is."""
     if fact.error:
-        return failed("environment-odd", "the environment's python stumbles", observed=fact.error["message"])
+        return failed("environment-odd", "the environment's python stumbles", observed=fact.error["message"], hint=LOOK)
     return passed(f"Python {fact['version']} at {fact['executable']}", observed=str(fact["version"]))
 
 
@@ -111,7 +113,9 @@ def explain_trouble(trouble: Judgement) -> Judgement:
 def judge_uuids(fact: Fact, about: About) -> Judgement:
     """The GPUs inside are those outside: some engines ignore the request in silence, and a restart can take them away."""
     if fact.error:
-        return unknown("inside-unread", "the container's GPUs cannot be listed", observed=fact.error["message"])
+        return unknown(
+            "inside-unread", "the container's GPUs cannot be listed", observed=fact.error["message"], hint=INSIDE
+        )
     outside = {card.uuid for card in about.facts.gpu.gpus}
     if not fact["smi"] and not fact["nodes"]:
         return failed(
@@ -154,7 +158,9 @@ HOSTILE = {  # variable → what it does (CUDA and ld.so documentation; CHECKS, 
 def judge_variables(fact: Fact, about: About) -> Judgement:
     """Variables that change CUDA behind the user's back, and those that hide every GPU."""
     if fact.error:
-        return unknown("variables-unread", "the environment's variables cannot be read", observed=fact.error["message"])
+        return unknown(
+            "variables-unread", "the environment's variables cannot be read", observed=fact.error["message"], hint=LOOK
+        )
     there = fact["settings"]
     found = [f"{name}={there[name]}: {what}" for name, what in HOSTILE.items() if there.get(name) not in (None, "", "0")]
     visible = there.get("CUDA_VISIBLE_DEVICES")
@@ -174,17 +180,21 @@ def judge_variables(fact: Fact, about: About) -> Judgement:
 def judge_shm(fact: Fact, about: About) -> Judgement:
     """Shared memory inside."""
     if fact.error:
-        return unknown("shm-unread", "/dev/shm cannot be looked at", observed=fact.error["message"])
+        return unknown("shm-unread", "/dev/shm cannot be looked at", observed=fact.error["message"], hint="df -h /dev/shm")
     told = f"{fact['bytes'] / GIB:.2f} GiB of /dev/shm"
-    several = len(about.facts.gpu.gpus) > 1 and about.wants_gpu
+    spread = about.spec.generation.tensor_parallel > 1
+    several = spread or (len(about.facts.gpu.gpus) > 1 and about.wants_gpu)
     if fact["bytes"] < SHM_WARN.value:
         hint = "docker run --shm-size 16g …   # in compose: shm_size: 16gb"
         said = failed if several else warned
         return said("shm-small", told, expected=f"≥ {SHM_WARN.value / GIB:g} GiB", hint=hint)
     if several and fact["bytes"] < SHM_GPUS_WARN.value:
         hint = "docker run --shm-size 16g …   # or --ipc host"
-        summary = f"{told}: little for {len(about.facts.gpu.gpus)} GPUs in one model"
-        return warned("shm-small-for-gpus", summary, expected=f"≥ {SHM_GPUS_WARN.value / GIB:g} GiB", hint=hint)
+        count = about.spec.generation.tensor_parallel if spread else len(about.facts.gpu.gpus)
+        summary = f"{told}: little for {count} GPUs in one model"
+        return (failed if spread else warned)(
+            "shm-small-for-gpus", summary, expected=f"≥ {SHM_GPUS_WARN.value / GIB:g} GiB", hint=hint
+        )
     return passed(told)
 
 

@@ -88,7 +88,7 @@ def judge_deterministic(fact: Fact, about: About) -> Judgement:
     if fact.error:
         return failed("generation-failed", "a second generation fails", observed=fact.error["message"], hint=RERUN)
     if not fact["compared"]:
-        return unknown("nothing-compared", "there were no tokens to compare")
+        return unknown("nothing-compared", "there were no tokens to compare", hint=RERUN)
     if fact["same"]:
         return passed(f"the first {fact['compared']} tokens are the same twice")
     hint = "nvidia-smi -q -d ECC   # if that is clean: CUBLAS_WORKSPACE_CONFIG=:4096:8"
@@ -98,7 +98,7 @@ def judge_deterministic(fact: Fact, about: About) -> Judgement:
 def judge_answer(fact: Fact, about: About) -> Judgement:
     """A question with one answer. A model may be too small for it: that warns, and never fails."""
     if fact.error:
-        return warned("answer-unasked", "the question could not be asked", observed=fact.error["message"])
+        return warned("answer-unasked", "the question could not be asked", observed=fact.error["message"], hint=RERUN)
     told = f"{fact['asked']!r} → {fact['content'].strip()[:80]!r}"
     if fact["wanted"] in fact["content"]:
         return passed(told)

@@ -101,6 +101,16 @@ def judge_visible(fact: Fact, about: About) -> Judgement:
             evidence=seen,
             hint="dmesg | grep -i -e xid -e nvrm   # a GPU that does not start says why",
         )
+    wanted = about.spec.generation.tensor_parallel
+    if len(gpu.gpus) < wanted:
+        return failed(
+            "gpus-too-few",
+            f"the model is to be spread over {wanted} GPUs, and there are {len(gpu.gpus)}",
+            expected=str(wanted),
+            observed=str(len(gpu.gpus)),
+            evidence=seen,
+            hint="generation: {tensor_parallel: 1}   # or make more of them visible: CUDA_VISIBLE_DEVICES, --gpus",
+        )
     names = ", ".join(sorted({card.name for card in gpu.gpus}))
     return passed(f"{len(gpu.gpus)} × {names}", observed=str(len(gpu.gpus)), evidence=seen)
 

@@ -23,6 +23,8 @@ from provision.matrix import Matrix, load_matrix, version
 SIZE_WARN = Threshold(15 * GIB, "proposal: twice a CUDA image with torch and nvcc, 6.7 GB (measured, GROUND)")
 PROBE_TIMEOUT = 180.0  # seconds; the first import of a CUDA torch reads 3 GB from a cold disk
 RESOLVE = "raise the driver, or take an image of an older CUDA: provision image resolve"
+BY_HAND = "docker run --rm -it IMAGE python3 -c 'import torch'   # what it says is why"
+NEWER = "pip install -U provision   # its table of drivers ends before this CUDA"
 COMPILING = ("nvcc", "ptxas", "fatbinary", "nvlink")
 LOOKING = ("cuobjdump",)  # reads binaries, and makes none
 HOSTILE = {  # variable → what it does to whoever runs the image (CHECKS, R7; CUDA and ld.so documentation)
@@ -89,7 +91,9 @@ def judge_predicts(fact: Fact, about: About) -> Judgement:
     if torch is None and not config.cuda and not config.requires:
         why = fact["torch_error"] or {}
         if why.get("type") not in (None, "ModuleNotFoundError"):
-            return unknown("torch-broken", "torch is in this image and does not import", observed=str(why.get("message")))
+            return unknown(
+                "torch-broken", "torch is in this image and does not import", observed=str(why.get("message")), hint=BY_HAND
+            )
         return skipped("no-cuda", "neither torch nor CUDA is in this image: any machine will do")
     if torch and not torch["cuda"]:
         return passed("will run on: any machine, without a GPU (torch is a CPU build)", observed=torch["version"])
@@ -97,7 +101,7 @@ def judge_predicts(fact: Fact, about: About) -> Judgement:
     cuda = torch["cuda"] if torch else ".".join(config.cuda.split(".")[:2])
     floor, lines = _driver_floor(matrix, cuda, config)
     if not floor:
-        return unknown("cuda-unheard-of", f"no driver is known for CUDA {cuda}", evidence="\n".join(lines))
+        return unknown("cuda-unheard-of", f"no driver is known for CUDA {cuda}", evidence="\n".join(lines), hint=NEWER)
     flags = tuple(torch["flags"]) if torch else ()
     told = f"will run on: driver ≥ {floor}, {_capabilities(flags)}"
     lines += [f"torch {torch['version']} was compiled for {' '.join(flags)}"] if torch else ["no torch that could be asked"]
@@ -184,7 +188,7 @@ def judge_compat(fact: Fact, about: About) -> Judgement:
     """cuda-compat's libcuda: a help on data-centre GPUs, error 803 or 804 elsewhere."""
     found = (fact["inside"] or {}).get("compat")
     if found is None:
-        return unknown("not-looked-at", "nobody could look for compat libraries", observed=fact["trouble"])
+        return unknown("not-looked-at", "nobody could look for compat libraries", observed=fact["trouble"], hint=BY_HAND)
     active = [library for library in found if library["searched"]]
     if not found:
         return passed("no compat library")
@@ -203,7 +207,7 @@ def judge_tools(fact: Fact, about: About) -> Judgement:
     """What compiles kernels at run time. Without a toolkit there is nothing to be incomplete."""
     inside = fact["inside"]
     if inside is None:
-        return unknown("not-looked-at", "nobody could look for tools", observed=fact["trouble"])
+        return unknown("not-looked-at", "nobody could look for tools", observed=fact["trouble"], hint=BY_HAND)
     there = [tool for tool in (*COMPILING, *LOOKING) if inside["tools"][tool]]
     if not inside["tools"]["nvcc"]:
         only = f"; {', '.join(there)} alone" if there else ""

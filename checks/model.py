@@ -23,6 +23,7 @@ from checks.interface import (
 from checks.thresholds import FILL_WARN, GIB, ROOM_FACTOR
 
 LIBRARIES = "pip install -U transformers tokenizers numpy"
+VERIFY = "provision models verify"
 PAD = "tokenizer.pad_token = tokenizer.eos_token"
 TEMPLATE = "take the chat template of the model's own repository: provision models pull"
 
@@ -30,7 +31,7 @@ TEMPLATE = "take the chat template of the model's own repository: provision mode
 def judge_files(fact: Fact, about: About) -> Judgement:
     """Every file of every model, hashed again."""
     if fact.error:
-        return failed("files-unreadable", "the models' files cannot be read", observed=fact.error["message"])
+        return failed("files-unreadable", "the models' files cannot be read", observed=fact.error["message"], hint=VERIFY)
     if fact["missing"]:
         return failed(
             "model-missing",
@@ -158,7 +159,7 @@ def judge_structure(fact: Fact, about: About) -> Judgement:
 def judge_room(fact: Fact, about: About) -> Judgement:
     """Room for what is still to come, and a fifth more: files lie twice while they are put in place."""
     if fact.error:
-        return unknown("sources-untried", "how much is to come is not known", observed=fact.error["message"])
+        return unknown("sources-untried", "how much is to come is not known", observed=fact.error["message"], hint=VERIFY)
     coming = fact.value.get("bytes_to_come", 0)
     if not coming:
         why = "no source told a size" if fact["needed"] else "every model is here"
@@ -177,10 +178,10 @@ def judge_room(fact: Fact, about: About) -> Judgement:
 def judge_memory(fact: Fact, about: About) -> Judgement:
     """Weights as they lie on disk, and the keys and values of one generation, against the memory they are to live in."""
     if fact.error:
-        return unknown("weights-unread", "the weights' size is not known", observed=fact.error["message"])
+        return unknown("weights-unread", "the weights' size is not known", observed=fact.error["message"], hint=VERIFY)
     weights = sum(fact["tensor_bytes"].values())
     if not weights:
-        return unknown("weights-unread", "no weights whose size can be read without loading them")
+        return unknown("weights-unread", "no weights whose size can be read without loading them", hint=VERIFY)
     cards = [card.memory_total for card in about.facts.gpu.gpus if card.memory_total] if about.wants_gpu else []
     there = sum(cards) or _host_memory(about)
     if not there:
@@ -214,7 +215,7 @@ def cache_bytes(config: Mapping[str, Any], tokens: int) -> int:
 def judge_history(fact: Fact, about: About) -> Judgement:
     """A conversation keeps what was said before; thoughts of former turns may go, answers may not."""
     if fact.error:
-        return failed("template-broken", "the chat template does not render", observed=fact.error["message"])
+        return failed("template-broken", "the chat template does not render", observed=fact.error["message"], hint=TEMPLATE)
     lost = fact["history"]["lost"]
     if lost:
         return failed(

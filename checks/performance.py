@@ -21,6 +21,7 @@ from checks.interface import (
 from checks.thresholds import GEMM_SPREAD, HEAT_BITS, SLOWED_BITS, SLOWER_WARN
 
 ACS = "turn ACS and the IOMMU off in the firmware, or: export NCCL_P2P_DISABLE=1 (NCCL, troubleshooting)"
+AGAIN = "provision check --only generation.basic -v"
 ECC = "nvidia-smi -q -d ECC,ROW_REMAPPER,PERFORMANCE"
 
 
@@ -45,10 +46,10 @@ def against_baseline(about: About, check: str, figure: float, told: str, observe
 def judge_decode(fact: Fact, about: About) -> Judgement:
     """Tokens a second of the generation that was made anyway, and its share of what the memory could carry."""
     if fact.error:
-        return unknown("not-measured", "there was no generation to time", observed=fact.error["message"])
+        return unknown("not-measured", "there was no generation to time", observed=fact.error["message"], hint=AGAIN)
     rate = fact["tokens_per_second"]
     if not rate:
-        return unknown("not-measured", "the generation gave no time to measure")
+        return unknown("not-measured", "the generation gave no time to measure", hint=AGAIN)
     first, share = fact["ttft_seconds"], 100 * fact["share"]
     told = f"{rate:.1f} tokens/s, first after {first:.3f} s, {share:.2g} % of the memory's limit"
     return against_baseline(about, "performance.decode", rate, told, f"{rate:.1f} tokens/s")

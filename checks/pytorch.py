@@ -10,6 +10,8 @@ from checks.thresholds import GIB, GPU_FREE_WARN
 from checks.toolkit import RELEASE
 
 TOLERANCE = 1e-2  # of the largest element; TF32 matmul keeps 10 bits of mantissa (NVIDIA, Ampere white paper)
+NVIDIA = "nvidia-smi; dmesg | tail; then: python3 -m torch.utils.collect_env"
+EAGER = "TORCHDYNAMO_DISABLE=1 …   # and upgrade torch and triton"
 INIT_ERRORS = {  # CUDA runtime API, cudaError: number in the message → code, what to do
     "802": (
         "fabric-manager",
@@ -48,7 +50,7 @@ def judge_import(fact: Fact, about: About) -> Judgement:
 def judge_cuda(fact: Fact, about: About) -> Judgement:
     """The most common mistake is a `+cpu` wheel on a GPU machine."""
     if fact.error:
-        return failed("cuda-init", "CUDA does not initialise", observed=fact.error["message"])
+        return failed("cuda-init", "CUDA does not initialise", observed=fact.error["message"], hint=NVIDIA)
     if fact["available"]:
         return passed(f"{fact['count']} × {', '.join(sorted(set(fact['devices'])))}", observed=str(fact["count"]))
     why = str(fact.value.get("why", ""))
@@ -76,7 +78,9 @@ def _wheel_hint(about: About) -> str:
 def judge_arch(fact: Fact, about: About) -> Judgement:
     """`is_available()` is True and the kernel fails: pytorch#167244. A cubin runs within one compute major only."""
     if fact.error:
-        return failed("arch-unreadable", "torch does not tell its architectures", observed=fact.error["message"])
+        return failed(
+            "arch-unreadable", "torch does not tell its architectures", observed=fact.error["message"], hint=NVIDIA
+        )
     flags = tuple(fact["flags"])
     lost = [f"{major}.{minor}" for major, minor in fact["capabilities"] if not runs_on(flags, (major, minor))]
     if lost:
@@ -132,7 +136,7 @@ def judge_kernel(fact: Fact, about: About) -> Judgement:
 def judge_dtypes(fact: Fact, about: About) -> Judgement:
     """Every dtype that models come in multiplies exactly; float8 is asked for only where the GPUs have it."""
     if fact.error:
-        return failed("dtypes-failed", "dtypes could not be tried", observed=fact.error["message"])
+        return failed("dtypes-failed", "dtypes could not be tried", observed=fact.error["message"], hint=NVIDIA)
     tried = {name: answer for name, answer in fact.value.items() if answer is not None}
     bad = {name: answer for name, answer in tried.items() if answer is not True}
     if bad:
@@ -175,14 +179,16 @@ def judge_compile(fact: Fact, about: About) -> Judgement:
             hint="apt-get install g++ python3-dev   # inductor compiles C++ and Triton kernels at run time",
         )
     if not fact["difference"] <= TOLERANCE:
-        return failed("compile-wrong", "the compiled function gives another answer", observed=str(fact["difference"]))
+        return failed(
+            "compile-wrong", "the compiled function gives another answer", observed=str(fact["difference"]), hint=EAGER
+        )
     return passed(f"compiled in {fact['seconds']:.1f} s", observed=f"{fact['difference']:.1e}")
 
 
 def judge_memory(fact: Fact, about: About) -> Judgement:
     """How much of each GPU others hold already."""
     if fact.error:
-        return unknown("memory-unread", "the GPUs' memory cannot be read", observed=fact.error["message"])
+        return unknown("memory-unread", "the GPUs' memory cannot be read", observed=fact.error["message"], hint=NVIDIA)
     told = [f"{free / GIB:.1f} of {total / GIB:.1f} GiB free" for free, total in fact["devices"]]
     held = [
         f"{process.name} (pid {process.pid}): {(process.memory or 0) / GIB:.1f} GiB of {card.name}"
@@ -203,7 +209,7 @@ def judge_memory(fact: Fact, about: About) -> Judgement:
 def judge_toolkit(fact: Fact, about: About) -> Judgement:
     """Extensions are compiled with nvcc and loaded into torch: both must be of one CUDA major version."""
     if fact.error:
-        return unknown("torch-unread", "torch's CUDA version is not known", observed=fact.error["message"])
+        return unknown("torch-unread", "torch's CUDA version is not known", observed=fact.error["message"], hint=NVIDIA)
     there = about.told.get("toolkit.nvcc.version")
     release = RELEASE.search(there.value["output"]["out"]) if there and there.value.get("path") else None
     if release is None or not fact["cuda"]:

@@ -143,7 +143,7 @@ def _judge_fact(check: Check, seen: Seen, about: About, findings: Mapping[str, F
     if seen.trouble and culprit and culprit.status in BROKEN:
         return _blocked(culprit.blocked_by or culprit.id), 0.0
     what = f"the probe ended at {seen.stage}" if seen.trouble else "the probe did not speak of it"
-    return unknown("not-reached", what), 0.0
+    return unknown("not-reached", what, hint=f"provision check --only {check.id} -v"), 0.0
 
 
 def _blocked(origin: str) -> Judgement:

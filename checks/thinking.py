@@ -42,6 +42,8 @@ from itertools import accumulate, groupby
 from typing import Any
 
 _NEWLINES = "\r\n"
+_ROLE = r"\s*\w*(\s*to=\S+)?\s*"
+"""What may stand in a head before its channel, with no marker of its own: who speaks, and to whom."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,9 @@ FAMILIES: Mapping[str, Family] = {
         source="the contract's wish: no engine names it. Taken from the system prompt of Magistral-Small-2506 (tokenizer "
         "v11, <think> in plain text); that both spellings are taken is assumed"),
     "gpt-oss": Family(blocks={"<|start|>": "start", "<|channel|>": "head", "<|message|>": "body", "<|constrain|>": "drop",
-        "<|end|>": "end", "<|return|>": "end", "<|call|>": "end"}, thoughts=("analysis", "commentary"), joint="\n",
-        source="Ollama harmony/harmonyparser and its tests; vLLM reasoning/gptoss and its tests"),
+        "<|end|>": "end", "<|return|>": "end", "<|call|>": "end"}, thoughts=("analysis",), joint="\n",
+        source="Ollama harmony/harmonyparser and its tests; vLLM parser/harmony; llama.cpp common/parsers/gpt-oss "
+        "(commentary to nobody is a preamble for the user, in all of them and SGLang)"),
     "granite-3.2": Family(open=("Here is my thought process:", "Here's my thought process:"),
         close=("Here is my response:", "Here's my response:"), lone_close=False, source="vLLM reasoning/granite"),
     "granite-4.2": Family(**_HERMES, starts_open=True, source="vLLM test_granite_thinking; SGLang GraniteThinkingDetector"),
@@ -644,17 +647,17 @@ class _Blocks(_Machine):
     def _in_head(self, kind: str, marker: str) -> None:
         if kind != "drop":
             self._leave()
-        if kind == "start":
+        if kind == "start" or not (self._headed or re.fullmatch(_ROLE, "".join(self._held))):
             self._speak()
         if self._zone == "head":
             self._held.append(marker)
             self._headed = True
 
     def _route(self, head: str) -> str:
-        """A message to a tool is no thought, whatever its channel."""
-        channel = re.search(r"<\|channel\|>\s*(\w+)", head)
-        thinks = channel is not None and channel.group(1) in self._family.thoughts
-        return "reasoning" if thinks and not re.search(r"\bto=\S", head) else "content"
+        """A message to a tool is no thought, whatever its channel; of two channels in one head the last one counts."""
+        before, *_, channel = re.split(r"<\|channel\|>\s*", head) if "<|channel|>" in head else (head, "")
+        thinks = re.split(r"\W", channel)[0] in self._family.thoughts
+        return "reasoning" if thinks and not re.search(r"\bto=\S", before + channel) else "content"
 
     def _enter(self, zone: str) -> None:
         self._held.clear()

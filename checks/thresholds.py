@@ -25,6 +25,9 @@ OPEN_FILES_WARN = Threshold(1024, "files; a data loader's workers and a sharded 
 INODES_WARN = Threshold(50_000, "inodes; a Python environment with torch has about 30,000 files (measured)")
 CLOCK_FLOOR = Threshold(1_760_000_000, "seconds since 1970, October 2025: no certificate of a hub in use is that old")
 CLOCK_CEILING = Threshold(2_500_000_000, "seconds since 1970, the year 2049: roots of trust in use end before (proposal)")
+CLOCK_SKEW_WARN = Threshold(
+    300, "seconds; hubs' signed addresses are refused from 900 on (S3: RequestTimeTooSkewed); a proposal"
+)
 STUCK_FAIL = Threshold(300, "seconds in D state (CHECKS, H11)")
 ROOM_FACTOR = Threshold(120, "percent of what is still to come (CHECKS, H12)")
 FILL_WARN = Threshold(90, "percent of the memory that weights and cache may take; activations need the rest (proposal)")

@@ -7,13 +7,14 @@ import re
 from checks.interface import About, Check, Fact, Judgement, always, failed, on_gpu, passed, skipped, unknown, warned
 
 RELEASE = re.compile(r"release (\d+\.\d+), V([\d.]+)")  # nvcc's own words, the same since CUDA 4
+NVCC = "type -a nvcc; nvcc --version   # a wrapper, or the rest of another toolkit? provision up installs a whole one"
 ELF = "7f454c46"  # a cubin is an ELF file (CUDA Binary Utilities)
 
 
 def judge_version(fact: Fact, about: About) -> Judgement:
     """Skip where there is none and none was asked for; compare with the resolution's toolkit where there is one."""
     if fact.error:
-        return failed("nvcc-broken", "nvcc does not say its version", observed=fact.error["message"])
+        return failed("nvcc-broken", "nvcc does not say its version", observed=fact.error["message"], hint=NVCC)
     if not fact["path"]:
         if _wanted(about):
             return failed("nvcc-missing", "nvcc is not in this environment", expected="nvcc", hint="provision up")
@@ -21,7 +22,7 @@ def judge_version(fact: Fact, about: About) -> Judgement:
     told = fact["output"]
     match = RELEASE.search(told["out"])
     if told["code"] or not match:
-        return failed("nvcc-broken", "nvcc does not say its version", observed=told["out"], evidence=told["err"])
+        return failed("nvcc-broken", "nvcc does not say its version", observed=told["out"], evidence=told["err"], hint=NVCC)
     summary = f"nvcc {match[2]} at {fact['path']}"
     pinned = about.resolution.cuda_toolkit if about.resolution and _wanted(about) else None
     if pinned and match[1] != ".".join(pinned.split(".")[:2]):
@@ -32,7 +33,7 @@ def judge_version(fact: Fact, about: About) -> Judgement:
 def judge_compile(fact: Fact, about: About) -> Judgement:
     """A kernel with the half-precision header, to a cubin."""
     if fact.error:
-        return failed("nvcc-broken", "nvcc could not be run", observed=fact.error["message"])
+        return failed("nvcc-broken", "nvcc could not be run", observed=fact.error["message"], hint=NVCC)
     told = fact["told"]
     if told["code"] or not fact["bytes"]:
         compiler = "" if fact["host_compiler"] else "nvcc needs a host compiler: apt-get install g++"
@@ -44,7 +45,7 @@ def judge_compile(fact: Fact, about: About) -> Judgement:
             hint=compiler or "the toolkit's headers are incomplete: provision up",
         )
     if fact["magic"] != ELF:
-        return warned("cubin-odd", "nvcc made something that is no ELF file", observed=str(fact["magic"]))
+        return warned("cubin-odd", "nvcc made something that is no ELF file", observed=str(fact["magic"]), hint=NVCC)
     return passed(f"compiled a kernel for {fact['architecture']}", observed=f"{fact['bytes']} bytes of cubin")
 
 
@@ -65,7 +66,9 @@ def judge_runs(fact: Fact, about: About) -> Judgement:
 def judge_jit(fact: Fact, about: About) -> Judgement:
     """What Triton, CuPy, FlashInfer and others call while a program runs."""
     if fact.error:
-        return unknown("tools-unread", "the toolkit's programs cannot be looked for", observed=fact.error["message"])
+        return unknown(
+            "tools-unread", "the toolkit's programs cannot be looked for", observed=fact.error["message"], hint=NVCC
+        )
     lost = sorted(tool for tool, path in fact["tools"].items() if not path)
     if lost == ["cuobjdump"]:
         return passed("nvcc ptxas fatbinary nvlink; no cuobjdump, which only reads binaries", code="no-cuobjdump")
@@ -83,7 +86,12 @@ def judge_jit(fact: Fact, about: About) -> Judgement:
 def judge_libcuda(fact: Fact, about: About) -> Judgement:
     """The driver's own libcuda must come first: a stub computes nothing, a compat library refuses GeForce cards."""
     if fact.error:
-        return unknown("libcuda-unread", "libcuda could not be looked at", observed=fact.error["message"])
+        return unknown(
+            "libcuda-unread",
+            "libcuda could not be looked at",
+            observed=fact.error["message"],
+            hint="ldconfig -p | grep libcuda",
+        )
     path = fact["path"]
     if path is None:
         return failed(

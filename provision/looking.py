@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Protocol
 
@@ -141,7 +142,7 @@ def try_sources(site: Site, least: int = 1 << 16) -> Seen:
 
 
 def _try(model: ModelSpec, text: str, source: Source, least: int) -> dict[str, Any]:
-    row = {"model": model.repo, "source": text, "bytes": 0, "size": 0, "file": "", "host": "", "why": ""}
+    row = {"model": model.repo, "source": text, "bytes": 0, "size": 0, "file": "", "host": "", "why": "", "skew": None}
     try:
         manifest = source.manifest(ModelRef(model.repo, model.revision))
         row["size"] = sum(file.size for file in manifest.files)
@@ -149,8 +150,22 @@ def _try(model: ModelSpec, text: str, source: Source, least: int) -> dict[str, A
         stream = source.open(manifest, largest, 0, min(least, largest.size))
         try:
             row |= {"bytes": stream.readinto(memoryview(bytearray(least))), "file": largest.path, "host": stream.host}
+            row["skew"] = None if text.endswith("=builtin") else clock_skew(stream.headers, time.time())
         finally:
             stream.close()
     except ProvisionError as error:
         row["why"] = f"{error.message} [{error.name}]"
     return row
+
+
+def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
+    """Return by how many seconds `now` is ahead of the clock of who sent these headers; None where they do not tell.
+
+    A cache sends the origin's Date on, and says in Age how old it is (RFC 9111, 5.1).
+    """
+    age = headers.get("age", "").strip()
+    try:
+        sent = parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except ValueError:
+        return None
+    return now - sent - (int(age) if age.isdigit() else 0)

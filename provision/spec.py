@@ -91,12 +91,14 @@ class MirrorsSpec:
 
 @dataclass(frozen=True)
 class GenerationSpec:
-    """The short generation that proves the model. `model` is one of the models' repos, by default the first."""
+    """The short generation that proves the model. `model` is one of the models' repos, by default the first;
+    `tensor_parallel` is how many GPUs it will be spread over when it is served."""
 
     model: str = ""
     prompt: str = "你好，请介绍一下自己"
     max_new_tokens: int = 512
     family: str = "auto"
+    tensor_parallel: int = 1
 
 
 @dataclass(frozen=True)
@@ -354,6 +356,11 @@ def _cross_check(spec: Spec) -> None:
     repos = [model.repo for model in spec.models]
     if spec.generation.model and spec.generation.model not in repos:
         raise UnknownName("model", spec.generation.model, repos)
+    if spec.generation.tensor_parallel < 1:
+        where = _origin(spec.origins, "generation.tensor_parallel")
+        raise SpecError(
+            f"{where}: tensor_parallel is {spec.generation.tensor_parallel}", hint="a number of GPUs: 1, 2, 4 …"
+        )
     for place, model in enumerate(spec.models):
         for source in model.sources:
             kind, _, url = source.partition("=")

@@ -228,7 +228,7 @@ def wire_error(error: Exception, source: str, url: str) -> SourceError:
     if not isinstance(error, wire.HTTPError | OSError | http.client.HTTPException | ssl.SSLError):
         raise error
     reference, message, retriable, hint = _sort(error, host)
-    words = type(error).__name__ if reference != "tls-untrusted" else str(getattr(error, "args", [""])[0])
+    words = type(error).__name__ if reference not in ("tls-untrusted", "tls-date") else str(getattr(error, "args", [""])[0])
     context = f"GET {bare(url)}: {re.sub(r'[?][^ )]*', '', words)}"
     return SourceError(
         message, blame=Blame(source, host), reference=reference, retriable=retriable, context=context, hint=hint
@@ -240,6 +240,14 @@ def _sort(error: Exception, host: str) -> tuple[str, str, bool, str]:
 
     if isinstance(error, wire.SSLError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
         hint = "if the certificate is your own authority's, point SSL_CERT_FILE at it"
+        if re.search(r"certificate (is not yet valid|has expired)", str(error)):
+            told = f"the certificate of {host} is not valid at this machine's date"
+            return (
+                "tls-date",
+                told,
+                False,
+                "date   # if that is wrong: sudo timedatectl set-ntp true; else use another source",
+            )
         untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
         return "tls-untrusted" if untrusted else "tls-failed", f"{host} is not trusted over TLS", not untrusted, hint
     if isinstance(error, wire.NameResolutionError):

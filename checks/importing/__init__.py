@@ -84,7 +84,7 @@ def locate(value: Any, origin: str) -> Located:
 
 
 def _never_judged(fact: Fact, about: About) -> Judgement:
-    return unknown("not-judged", "left out")
+    return unknown("not-judged", "left out", hint="it was to be skipped, so this is a bug: please report it")
 
 
 def fields(found: Located, known: Iterable[str], passed_over: Iterable[str] = ()) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from provision.sources.interface import Blame, Manifest, ModelRef, RemoteFile, S
 WHOLE_SOURCE = frozenset(
     {
         "address-invalid", "login-page", "not-allowed", "redirect-loop", "redirect-refused", "repo-gated", "repo-not-found",
-        "revision-not-found", "tls-untrusted",
+        "revision-not-found", "tls-date", "tls-untrusted",
     }
 )  # fmt: skip
 FILE_ALONE = frozenset({"content-differs", "file-not-found", "range-ignored", "range-shifted", "wrong-length"})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import checks
 from checks import engine, generation, host, mirrors, model, performance, pytorch, suite, toolkit
 from checks.interface import About, Fact, Judgement
 from provision.errors import UnknownName, UsageError
@@ -307,6 +310,20 @@ def test_judges(judge: Judge, fact: Fact, known: About, wanted: str) -> None:
     assert made.summary
     if made.status is Status.FAIL:
         assert made.expected or made.observed or made.evidence or made.hint
+
+
+def test_every_finding_says_what_to_do() -> None:
+    """Whatever is failed, warned or unknown carries a hint, wherever in the suite it is made."""
+    bare = [
+        f"{path.name}:{call.lineno}"
+        for path in sorted(Path(checks.__file__).parent.rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("failed", "warned", "unknown")
+        and not {"hint", None} & {word.arg for word in call.keywords}
+    ]
+    assert bare == []
 
 
 # An image's fact never is an error; a known answer never fails (CHECKS, G5).

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from tests.checks.thinking_case import CALL, CHATML, OFF, OPENED, R1, XML_CALL, Case
+from tests.checks.thinking_facts import FACTS
 
 # fmt: off
-
-
-class Case(NamedTuple):
-    family: str
-    text: str
-    reasoning: str
-    content: str
-    state: str
-    source: str
-    tail: str = ""
-    asked: bool | None = None
-    by: str = ""
-    """Who opened the thought, where the case is about that."""
-
-
-CHATML = "<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n"
-OFF = CHATML + "<think>\n\n</think>\n\n"
-OPENED = CHATML + "<think>\n"
-R1 = "<｜begin▁of▁sentence｜><｜User｜>hi<｜Assistant｜>"
-CALL = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
-XML_CALL = "<tool_call>\n<function=bash>\n<parameter=command>\ncat /etc/hosts\n</parameter>\n</function>\n</tool_call>"
 RULE = "the rules at the head of checks/thinking.py"
 QWEN = "vLLM tests/reasoning/test_qwen3_reasoning_parser"
 CARD = "the model card's example, mended"
@@ -339,9 +319,8 @@ BLOCKS = [
          "r", "{}", "closed", HARMONY_TESTS + ": a call is no thought"),
     Case("gpt-oss", " to=functions.f<|channel|>commentary<|message|>{}<|call|>", "", "{}", "absent",
          HARMONY_TESTS + ": recipient before channel"),
-    Case("gpt-oss", ANALYSIS + "r<|end|><|start|>assistant<|channel|>commentary<|message|>s<|end|>" + FINAL + "c", "r\ns",
-         "c",
-         "closed", "commentary with no recipient"),
+    Case("gpt-oss", ANALYSIS + "r<|end|><|start|>assistant<|channel|>commentary<|message|>s<|end|>" + FINAL + "c", "r",
+         "sc", "closed", "vLLM, SGLang, llama.cpp and Ollama: commentary to nobody is a preamble for the user"),
     Case("gpt-oss", ANALYSIS + "<|end|>" + FINAL + "c", "", "c", "empty", RULE),
     Case("gpt-oss", "<|start|>assistant<|message|>Hi!<|end|>", "", "Hi!", "absent", HARMONY_TESTS),
     Case("gpt-oss", "Well. " + FINAL + "c", "", "Well. c", "absent", "text where a head should be"),
@@ -367,4 +346,4 @@ BLOCKS = [
     Case("inkling", "<|content_text|>Answer<|content_image|>not text<|end_message|>", "", "Answer", "absent", INKLING),
 ]
 
-CASES = [*QWEN3, *TOOLS, *OPEN_IN_PROMPT, *OWN_WAYS, *BLOCKS]
+CASES = [*QWEN3, *TOOLS, *OPEN_IN_PROMPT, *OWN_WAYS, *BLOCKS, *FACTS]

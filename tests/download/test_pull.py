@@ -255,6 +255,65 @@ def test_self_signed_tls(tmp_path: Path) -> None:
         assert (tmp_path / "b" / WEIGHTS).read_bytes() == content()[WEIGHTS]
 
 
+AUTHORITY = """[ca]
+default_ca = it
+[it]
+database = index.txt
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = any
+x509_extensions = names
+[any]
+commonName = supplied
+[names]
+subjectAltName = IP:127.0.0.1
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("20200101000000Z", "20200201000000Z"), ("20900101000000Z", "20900201000000Z")]
+)
+def test_a_certificate_of_another_time_is_told_as_a_matter_of_the_clock(tmp_path: Path, first: str, last: str) -> None:
+    for name, text in {"it.cnf": AUTHORITY, "index.txt": "", "serial": "01\n"}.items():
+        (tmp_path / name).write_text(text)
+    request = [
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "request.pem",
+    ]
+    sign = [
+        "ca",
+        "-batch",
+        "-selfsign",
+        "-config",
+        "it.cnf",
+        "-keyfile",
+        "key.pem",
+        "-in",
+        "request.pem",
+        "-out",
+        "cert.pem",
+    ]
+    for words in (request, [*sign, "-startdate", first, "-enddate", last]):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with FaultyHub({REPO: Repo(content())}, tls=context) as hub:
+        dated = HuggingFaceSource(hub.url, transport=Transport(stall=5, ca_file=str(tmp_path / "cert.pem")))
+        with pytest.raises(SourceError) as caught:
+            pull(REF, [dated], FolderTarget(tmp_path / "model"), options=OPTIONS)
+    assert caught.value.name == "tls-date"
+    assert "timedatectl" in caught.value.hint
+
+
 def test_pickles_and_code_are_left_out_with_a_note(tmp_path: Path) -> None:
     files = {**content(), "pytorch_model.bin": b"x" * 100, "modeling.py": b"import os"}
     with FaultyHub({REPO: Repo(files)}) as hub:
