@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import re
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from provision.download.board import Board, Job
 from provision.download.carrier import Carrier, Works
@@ -21,6 +17,7 @@ from provision.download.parts import Part
 from provision.download.record import ArrivedFile, Pulled
 from provision.download.repair import repair
 from provision.download.roster import Roster
+from provision.download.space import check_space, disk_error, on_disk
 from provision.download.target import Target
 from provision.download.verify import Follower, Seal
 from provision.errors import ArrivalError
@@ -28,8 +25,6 @@ from provision.events import Listener, Note, Progress, silent
 from provision.lock import LockedModel
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, Source, SourceError
 from provision.sources.names import check_names
-
-SPARE = 16 * 1024 * 1024  # bytes left free beside the model
 
 
 def pull(
@@ -88,7 +83,8 @@ class _Pull:
         try:
             return self._run(lock, wish)
         except OSError as error:
-            raise self._disk_error(error) from error
+            missing = sum(job.file.size - self._have(job) for job in self._jobs)
+            raise disk_error(error, self._ref, missing) from error
 
     def _run(self, lock: LockedModel | None, wish: Wish) -> Pulled:
         at = ModelRef(self._ref.repo, lock.commit) if lock else self._ref
@@ -105,7 +101,7 @@ class _Pull:
         missing = [file for file in selection.files if here[file.path] is None]
         self._jobs = _jobs(missing)
         if self._jobs:
-            self._check_space()
+            check_space(self._ref, self._target.partial, self._jobs)
             self._bring(roster)
         pulled = self._account(manifest, selection, here, before)
         return replace(pulled, path=self._target.finish(pulled), seconds=time.monotonic() - self._began)
@@ -127,22 +123,6 @@ class _Pull:
             return _manifest_of(known)
         roster.adopt(manifest)
         return manifest
-
-    def _check_space(self) -> None:
-        """Raise ArrivalError where the disk cannot hold what is missing."""
-        folder = self._target.partial
-        folder.mkdir(parents=True, exist_ok=True)
-        need = sum(max(0, job.file.size - _on_disk(folder / f"{job.key}.part")) for job in self._jobs)
-        usage = shutil.disk_usage(folder)
-        if need + SPARE <= usage.free:
-            return
-        reference = "disk-too-small" if need > usage.total else "disk-full"
-        raise ArrivalError(
-            f"{self._ref} needs {_size(need)} more; {_size(usage.free)} are free, {_size(need + SPARE - usage.free)} short",
-            reference=reference,
-            context=str(folder),
-            hint="free that much, or choose another place; what is here is kept",
-        )
 
     def _bring(self, roster: Roster) -> None:
         governor = Governor(self._options)
@@ -270,24 +250,8 @@ class _Pull:
         if job.seal:
             return job.file.size
         if job.held and job.part is None:
-            return min(job.file.size, _on_disk(self._target.partial / f"{job.key}.part"))
+            return min(job.file.size, on_disk(self._target.partial / f"{job.key}.part"))
         return job.part.here if job.part else 0
-
-    def _disk_error(self, error: OSError) -> ArrivalError:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return ArrivalError(
-                "the place for the model cannot be written as it must be",
-                reference="target-unwritable",
-                context=str(error),
-                hint="look at its owner, its rights and what lies there; what has come is kept",
-            )
-        missing = sum(job.file.size - self._have(job) for job in self._jobs)
-        return ArrivalError(
-            f"the disk is full, and {_size(missing)} of {self._ref} are missing",
-            reference="disk-full",
-            context=str(error),
-            hint="free that much and run the same command again: what has come is kept",
-        )
 
 
 def _check_digests(source: str, files: Sequence[RemoteFile]) -> None:
@@ -323,18 +287,3 @@ def _manifest_of(known: Pulled) -> Manifest:
 def _locked_manifest(lock: LockedModel, ref: ModelRef) -> Manifest:
     files = tuple(RemoteFile(file.path, file.size, file.sha256) for file in lock.files)
     return Manifest(lock.repo, ref.revision, lock.commit, files, lock.source)
-
-
-def _on_disk(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return path.stat().st_blocks * 512
-    return 0
-
-
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.3g} TB"
