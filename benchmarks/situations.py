@@ -20,9 +20,9 @@ from unittest import mock
 
 from provision.download import FolderTarget, pull
 from provision.sources.huggingface import HuggingFaceSource
-from provision.sources.interface import Manifest, ModelRef, RemoteFile, Source
+from provision.sources.interface import ModelRef, Source
 from provision.wire import Transport
-from tests.download.faults import REPO, SIZE, WEIGHTS, content, good_hub, source
+from tests.download.faults import REPO, SIZE, WEIGHTS, Boast, Stale, content, good_hub, source
 from tests.fakes.faulty_hub import Fault, FaultyHub, Repo
 
 REF = ModelRef(REPO)
@@ -90,22 +90,6 @@ def moved_under_way() -> Iterator[Scene]:
         mover.start()
         yield scene
         mover.join()
-
-
-class Stale(HuggingFaceSource):
-    """Its listing is older than its files."""
-
-    def manifest(self, ref: ModelRef) -> Manifest:
-        manifest = super().manifest(ref)
-        return replace(manifest, files=tuple(replace(f, sha256="0" * 64) if f.sha256 else f for f in manifest.files))
-
-
-class Boast(HuggingFaceSource):
-    """It lists a file that no disk holds."""
-
-    def manifest(self, ref: ModelRef) -> Manifest:
-        manifest = super().manifest(ref)
-        return replace(manifest, files=(*manifest.files, RemoteFile("huge.safetensors", 9 << 40, "1" * 64)))
 
 
 @contextmanager

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from provision.download import FolderTarget, Options, pull
 from provision.errors import ArrivalError
 from provision.events import Event, Note
 from provision.sources.huggingface import HuggingFaceSource
-from provision.sources.interface import ModelRef, Source
+from provision.sources.interface import Manifest, ModelRef, RemoteFile, Source
 from provision.wire import Transport
 from tests.fakes.faulty_hub import Fault, FaultyHub, Repo
 
@@ -52,6 +52,22 @@ def good_hub() -> FaultyHub:
 
 def source(hub: FaultyHub, transport: Transport = TRANSPORT) -> HuggingFaceSource:
     return HuggingFaceSource(hub.url, transport=transport)
+
+
+class Stale(HuggingFaceSource):
+    """Its listing is older than its files."""
+
+    def manifest(self, ref: ModelRef) -> Manifest:
+        manifest = super().manifest(ref)
+        return replace(manifest, files=tuple(replace(f, sha256="0" * 64) if f.sha256 else f for f in manifest.files))
+
+
+class Boast(HuggingFaceSource):
+    """It lists a file that no disk holds."""
+
+    def manifest(self, ref: ModelRef) -> Manifest:
+        manifest = super().manifest(ref)
+        return replace(manifest, files=(*manifest.files, RemoteFile("huge.safetensors", 9 << 40, "1" * 64)))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from provision.sources.huggingface import HuggingFaceSource
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, SourceError
 from provision.sources.modelscope import ModelScopeSource
 from provision.wire import Transport
-from tests.download.faults import OPTIONS, REPO, SIZE, TRANSPORT, WEIGHTS, content, good_hub, source
+from tests.download.faults import OPTIONS, REPO, SIZE, TRANSPORT, WEIGHTS, Boast, Stale, content, good_hub, source
 from tests.fakes.faulty_hub import Fault, FaultyHub, Repo, sha256
 
 REF = ModelRef(REPO)
@@ -178,14 +178,6 @@ def test_commit_moved_between_runs_brings_only_what_changed(tmp_path: Path) -> N
         assert (pulled.commit, pulled.fetched) == ("b" * 40, len(b'{"new": 1}'))
 
 
-class Stale(HuggingFaceSource):
-    """Its listing is older than its files."""
-
-    def manifest(self, ref: ModelRef) -> Manifest:
-        manifest = super().manifest(ref)
-        return replace(manifest, files=tuple(replace(f, sha256="0" * 64) if f.sha256 else f for f in manifest.files))
-
-
 def test_listing_stale(tmp_path: Path) -> None:
     with good_hub() as hub, pytest.raises(SourceError) as caught:
         pull(REF, [Stale(hub.url, transport=TRANSPORT)], FolderTarget(tmp_path), options=OPTIONS)
@@ -212,11 +204,6 @@ def test_two_stale_listings_are_the_first_ones_error(tmp_path: Path) -> None:
 
 
 def test_nine_tebibytes_declared(tmp_path: Path) -> None:
-    class Boast(HuggingFaceSource):
-        def manifest(self, ref: ModelRef) -> Manifest:
-            manifest = super().manifest(ref)
-            return replace(manifest, files=(*manifest.files, RemoteFile("huge.safetensors", 9 << 40, "1" * 64)))
-
     with good_hub() as hub, pytest.raises(ArrivalError) as caught:
         pull(REF, [Boast(hub.url, transport=TRANSPORT)], FolderTarget(tmp_path), options=OPTIONS)
     assert caught.value.name == "disk-too-small"
