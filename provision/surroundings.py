@@ -70,16 +70,12 @@ def authority(environ: Mapping[str, str], pip: PipSettings) -> str:
 
 def public(found: Mapping[str, str]) -> dict[str, str]:
     """Return the variables without a credential: they may stand in files and on command lines."""
-    return {name: value for name, value in found.items() if not _is_secret(value)}
+    return {name: value for name, value in found.items() if not has_credentials(value)}
 
 
 def private(found: Mapping[str, str]) -> dict[str, str]:
     """Return the variables with a credential: they are passed on by name."""
-    return {name: value for name, value in found.items() if _is_secret(value)}
-
-
-def _is_secret(value: str) -> bool:
-    return any(has_credentials(word) for word in value.split() if "://" in word)
+    return {name: value for name, value in found.items() if has_credentials(value)}
 
 
 def _of_pip(pip: PipSettings, inside: bool) -> dict[str, str]:

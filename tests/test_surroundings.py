@@ -75,6 +75,11 @@ def test_what_the_machine_is_set_to_is_inherited_and_the_spec_stands_over_it(tmp
     assert "PIP_EXTRA_INDEX_URL" not in found, "what competes with an index that was chosen is not handed on"
 
 
+@pytest.mark.parametrize("value", ["https://u:p@h/", "file:///x https://u:p@h/", "u:p@proxy:3128"])
+def test_a_credential_is_found_wherever_it_stands(value: str) -> None:
+    assert private({"A": value, "B": "/home/me@work/ca.pem", "C": "https://h/@x"}) == {"A": value}
+
+
 def test_upstream_hands_on_no_mirror_of_the_machine(tmp_path: Path) -> None:
     spec = spec_of("pip: upstream, uv: upstream", tmp_path)
     found = surroundings(spec, {}, Inherited(PIP, "https://uv.example.org/simple"), Store("/store"))

@@ -181,15 +181,21 @@ def output(argv: list[str], timeout: float = 60) -> dict[str, Any]:
 
 
 def pip_settings() -> dict[str, str] | None:
-    """What pip itself says is in force, or None where it cannot be asked."""
+    """What pip itself says is in force, or None where it cannot be asked. A pip that lists each file by itself (26.3) says
+    some twice, and is asked for those."""
+    config = [sys.executable, "-m", "pip", "config"]
     try:
-        told = output([sys.executable, "-m", "pip", "config", "list"])
+        told = output([*config, "list"])
+        if told["code"]:
+            return None
+        lines = sorted({line for line in told["out"].splitlines() if "=" in line})
+        pairs = [line.partition("=") for line in lines]
+        found = {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}
+        for key in {key for key, _, _ in pairs if sum(other == key for other, _, _ in pairs) > 1}:
+            found[key] = output([*config, "get", key])["out"].strip()
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if told["code"]:
-        return None
-    pairs = [line.partition("=") for line in told["out"].splitlines() if "=" in line]
-    return {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}
+    return found
 
 
 def find_nvcc() -> str | None:

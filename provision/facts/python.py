@@ -6,7 +6,7 @@ import ast
 import configparser
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
@@ -157,7 +157,8 @@ def probe_pip(machine: Machine, environment: Mapping[str, str], python: str) -> 
     """Ask `python`'s pip for its settings; where it has no pip, read what pip would read."""
     answer = machine.run([python, "-m", "pip", "config", "list"], timeout=20, env={"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
     if answer.ok:
-        return parse_pip(parse_config_list(answer.text), PipState.READ)
+        words = [python, "-m", "pip", "config", "get"]
+        return parse_pip(in_force(answer.text, lambda key: machine.run([*words, key], timeout=20).text), PipState.READ)
     if _has_no_pip(answer):
         return parse_pip(_read_files(machine, environment), PipState.FILES, "there is no pip here to ask")
     return PipSettings(PipState.FAILED, answer.error_text.strip() or answer.outcome.value)
@@ -190,6 +191,17 @@ def parse_pip_conf(text: str) -> dict[str, str]:
     except configparser.Error:
         return {}
     return {f"{section}.{key}": value for section in parser.sections() for key, value in parser.items(section)}
+
+
+def in_force(text: str, get: Callable[[str], str]) -> dict[str, str]:
+    """Return the settings of `pip config list`. A pip that lists each file by itself (26.3, in no telling order) says some
+    twice: `get` then asks `pip config get` for the one in force."""
+    found = parse_config_list(text)
+    values: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        values.setdefault(line.partition("=")[0], set()).add(line)
+    twice = [key for key, lines in values.items() if key in found and len(lines) > 1]
+    return {**found, **{key: get(key).strip("\r\n") for key in twice}}
 
 
 def parse_config_list(text: str) -> dict[str, str]:

@@ -110,9 +110,9 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def has_credentials(url: str) -> bool:
-    """Whether the address carries a user or a password."""
-    return "@" in urlsplit(url if "://" in url else f"//{url}").netloc
+def has_credentials(text: str) -> bool:
+    """Whether an address, or one of several with spaces between, carries a user or a password."""
+    return any("@" in urlsplit(url if "://" in url else f"//{url}").netloc for url in text.split())
 
 
 def single(tool: str, urls: Sequence[str], schemes: Sequence[str] = ("https", "http")) -> str:

@@ -93,7 +93,7 @@ def test_the_container_is_the_one_that_up_runs(engine: Engine, first: dict[str, 
     assert _run_as(made.attrs) == _run_as(ours)
     assert {f"{name}={value}" for name, value in doors.items()} <= set(made.attrs["Config"]["Env"])
     assert "HF_ENDPOINT=https://hf.example.org" in made.attrs["Config"]["Env"], "passed on from the shell"
-    assert not [row for row in made.attrs["Config"]["Env"] if row.startswith("MODELSCOPE_ENDPOINT")], "and not set there"
+    assert not [row for row in made.attrs["Config"]["Env"] if row.startswith("MODELSCOPE_ENDPOINT=")], "and not set there"
     store_mounts = [mount for mount in made.attrs["Mounts"] if mount["Destination"] == MOUNT]
     assert [(mount["Source"], mount["RW"]) for mount in store_mounts] == [(str(store), False)]
 

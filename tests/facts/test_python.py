@@ -39,6 +39,14 @@ def test_pips_own_answer_is_read_with_its_precedence() -> None:
     )
 
 
+def test_a_pip_that_lists_each_file_by_itself_is_asked_which_one_is_in_force() -> None:
+    listed = "global.index-url='https://user.example'\nglobal.timeout='3'\nglobal.index-url='https://site.example'\n"
+    pip = ("python3", "-m", "pip", "config")
+    machine = ScriptedMachine({(*pip, "list"): said(listed), (*pip, "get"): said("https://user.example\n")})
+    assert python.probe_pip(machine, {}, "python3").index_url == "https://user.example"
+    assert machine.runs[1:] == [(*pip, "get", "global.index-url")]
+
+
 def test_without_pip_its_files_and_variables_are_read_in_its_order() -> None:
     machine = ScriptedMachine(
         {("python3", "-m", "pip"): said(stderr="/usr/bin/python3: No module named pip", rc=1)},

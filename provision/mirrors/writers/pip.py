@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from provision.errors import UsageError
-from provision.facts.python import probe_pip
+from provision.facts.python import PipState, in_force, parse_pip, probe_pip
 from provision.machines.interface import Machine
 from provision.mirrors.asking import ask
 from provision.mirrors.interface import (
@@ -63,16 +63,20 @@ def same(name: str) -> str:
 
 
 def verify(machine: Machine, place: Place, urls: Sequence[str]) -> Verified:
-    """See `Writer.verify`: `pip config list` names the index."""
+    """See `Writer.verify`: `pip config list` names the index that `pip install` would ask."""
     file = str(place.file("pip/pip.conf", "etc/pip.conf"))
     env = {} if place.is_this_machine else {"PIP_CONFIG_FILE": file}
-    done = ask(machine, ["python3", "-m", "pip", "config", "list"], without=OVERRIDES, env=env)
+
+    def asked(*words: str) -> str | None:
+        return ask(machine, ["python3", "-m", "pip", "config", *words], without=OVERRIDES, env=env)
+
+    done = asked("list")
     if done is None:
         return Verified(TOOL, "", "there is no pip here to ask; its own parser's rules were kept to")
     wanted = single(TOOL, urls)
-    if f"global.{OPTION}='{wanted}'" not in done:
+    if parse_pip(in_force(done, lambda key: asked("get", key) or ""), PipState.READ).index_url != wanted:
         raise not_in_force(TOOL, wanted, done, "an environment's own pip.conf may stand over it: $VIRTUAL_ENV/pip.conf")
-    return Verified(TOOL, "pip config list", f"global.{OPTION}='{wanted}'")
+    return Verified(TOOL, "pip config list", f"{OPTION} {wanted}")
 
 
 def _others(settings: dict[str, dict[str, str | None]], url: str) -> bool:
