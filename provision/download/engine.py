@@ -205,6 +205,7 @@ class _Pull:
     def _settle(self, job: Job, part: Part, seal: Seal) -> None:
         """Put a verified part in its place."""
         assert self._works
+        part.hold_still()
         self._target.put(job.file, seal.sha256, part.path)
         part.forget_journal()
         self._works.board.finish(job, seal)

@@ -95,7 +95,7 @@ class Part:
         self._runs: list[Run] = []
         self.changed = threading.Condition()
         self.epoch = 0  # rises when bytes that were here are taken back
-        self.closed = False
+        self.closed = self._still = False
         self._grain = max(64 * KIB, min(4 * MIB, size // 4096))
         self._load()
         os.ftruncate(handle, size)
@@ -246,8 +246,13 @@ class Part:
     def beat(self) -> None:
         """Show others that the holder is at work, where nothing is written for a while."""
         with self.changed:
-            if not self.closed:
+            if not (self.closed or self._still):
                 os.utime(self._handle)
+
+    def hold_still(self) -> None:
+        """Leave the file's time alone from now on: it gets its final name, and is known by its time there."""
+        with self.changed:
+            self._still = True
 
     def overwrite(self, data: memoryview, offset: int) -> None:
         """Put right bytes in the place of wrong ones."""

@@ -143,7 +143,7 @@ def test_damage_on_disk_afterwards_is_brought_again(tmp_path: Path) -> None:
             handle.seek(5)
             handle.write(b"!")
         again = pull(REF, [source(hub)], FolderTarget(tmp_path), options=OPTIONS)
-        assert again.fetched == SIZE
+        assert SIZE <= again.fetched < 1.2 * SIZE
         assert (tmp_path / WEIGHTS).read_bytes() == content()[WEIGHTS]
 
 

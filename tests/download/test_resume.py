@@ -185,5 +185,9 @@ def test_a_process_that_hashes_for_long_shows_that_it_is_at_work(tmp_path: Path)
     os.utime(part.path, (1, 1))
     part.beat()
     assert part.path.stat().st_mtime > 1
+    part.hold_still()
+    os.utime(part.path, (1, 1))
+    part.beat()
+    assert part.path.stat().st_mtime == 1
     part.close()
     part.beat()
