@@ -2,8 +2,10 @@
 
     python benchmarks/image.py --out benchmarks/image.md [--cuda IMAGE REPORT.json]
 
-Every build begins with nothing kept of a former one but the base: neither layers nor packages. `--cuda` adds the layers of
-an image that was built before, and what the check suite said of it. Needs the engine, and a docker client with BuildKit.
+Every build begins with nothing kept of a former one but the base: neither layers nor packages; ours and the plain one take
+turns. Beside the seconds stands the processor's time that the builds took (cgroup v1's account of every container, and the
+engine's own): it holds still where a busy machine's seconds do not. `--cuda` adds the layers of an image that was built
+before, and what the check suite said of it. Needs the engine on this machine, and a docker client with BuildKit.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import secrets
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,34 @@ from provision.steps.image import Image, Recipe
 HERE = Path(__file__).parent
 EXTRA = "einops"
 OURS, PLAIN, AGAIN = "provision-bench/ours", "provision-bench/plain", "provision-bench/again"
+CONTAINERS = Path("/sys/fs/cgroup/cpuacct/docker/cpuacct.usage")
 LIMITS = {"cold build": 0.6, "one package more": 0.25, "size": 0.8}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A build: seconds, the processor's seconds, and the mark by which another finds its layers."""
+
+    seconds: float
+    cpu: float
+    mark: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the page; `limit` names the limit where it is not the line's own name."""
+
+    name: str
+    unit: str
+    ours: float
+    plain: float
+    limit: str = ""
+
+    def __str__(self) -> str:
+        ratio, wanted = self.ours / self.plain, LIMITS[self.limit or self.name]
+        reached = "" if ratio <= wanted else ": **missed**"
+        figures = f"{self.ours:.2f} {self.unit} | {self.plain:.2f} {self.unit} | {ratio:.2f}"
+        return f"| {self.name} | {figures} | ≤ {wanted}{reached} |\n"
 
 
 def main() -> None:
@@ -42,19 +71,20 @@ def main() -> None:
     parser.add_argument("--cuda", nargs=2, metavar=("IMAGE", "REPORT"), help="an image built before, and its JSON report")
     given = parser.parse_args()
     site, engine, recipe = _ready(())
-    ours = _timed(engine, _cold(recipe.order(OURS)))
-    again = _timed(engine, _cold(recipe.order(AGAIN)))
+    turns = [
+        (_timed(engine, _cold(recipe.order(tag))), _timed(engine, _plain(site, recipe, (), PLAIN))) for tag in (OURS, AGAIN)
+    ]
+    ours, plain = turns[-1]
     _, _, bigger = _ready((EXTRA,))
-    added = _timed(engine, _cold(bigger.order(f"{OURS}-more"), like=ours[1]))
-    plain = _timed(engine, _plain(site, recipe, (), PLAIN))
-    plain_added = _timed(engine, _plain(site, recipe, (EXTRA,), f"{PLAIN}-more", like=plain[1]))
-    rows = {
-        "cold build": (ours[0], plain[0]),
-        "one package more": (added[0], plain_added[0]),
-        "size": (_size(engine, AGAIN), _size(engine, PLAIN)),
-    }
-    different = _differences(engine, OURS, AGAIN)
-    page = "".join(_page(rows, again[0], different, engine, given.cuda))
+    added = _timed(engine, _cold(bigger.order(f"{OURS}-more"), like=ours.mark))
+    plain_added = _timed(engine, _plain(site, recipe, (EXTRA,), f"{PLAIN}-more", like=plain.mark))
+    rows = [
+        *(Row("cold build", "s", mine.seconds, theirs.seconds) for mine, theirs in turns),
+        *(Row("its processor time", "s", mine.cpu, theirs.cpu, "cold build") for mine, theirs in turns),
+        Row("one package more", "s", added.seconds, plain_added.seconds),
+        Row("size", "GB", _size(engine, AGAIN) / 1e9, _size(engine, PLAIN) / 1e9),
+    ]
+    page = "".join(_page(rows, _differences(engine, OURS, AGAIN), engine, given.cuda))
     given.out.write_text(page, "utf-8")
     print(page)
 
@@ -93,17 +123,22 @@ def _plain(site: Site, recipe: Recipe, packages: tuple[str, ...], tag: str, like
     return _cold(Order(context, tag), like)
 
 
-def _timed(engine: Engine, order: Order) -> tuple[float, str]:
-    """Seconds of the build, and the mark by which another finds its layers."""
-
+def _timed(engine: Engine, order: Order) -> Timed:
     def refuse(reason: str) -> None:
         raise SystemExit(f"the benchmark needs BuildKit: {reason}")
 
-    began = time.monotonic()
+    began, before = time.monotonic(), _cpu()
     engine.build(order, lambda line: None, refuse)
     mark = order.context["ca/README"]
     assert isinstance(mark, bytes)
-    return time.monotonic() - began, mark.decode()
+    return Timed(time.monotonic() - began, _cpu() - before, mark.decode())
+
+
+def _cpu() -> float:
+    """Seconds that containers and the engine have had of the processors so far."""
+    engines = [path for path in Path("/proc").glob("[0-9]*/comm") if path.read_text().strip() == "dockerd"]
+    ticks = [int(each) for path in engines for each in (path.parent / "stat").read_text().rpartition(")")[2].split()[11:13]]
+    return int(CONTAINERS.read_text()) / 1e9 + sum(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _size(engine: Engine, tag: str) -> float:
@@ -145,20 +180,14 @@ class _Stream(io.RawIOBase):
         return taken
 
 
-def _page(
-    rows: Mapping[str, tuple[float, float]], again: float, different: list[str], engine: Engine, cuda: list[str] | None
-) -> Iterator[str]:
-    yield "# The image beside a plain Dockerfile\n\nWritten by `benchmarks/image.py`; one run each, so ratios say more "
-    yield "than seconds. Same base, same versions, nothing cached but the base. The plain one is "
-    yield "`benchmarks/Dockerfile.plain`, built by the same client.\n\n"
+def _page(rows: list[Row], different: list[str], engine: Engine, cuda: list[str] | None) -> Iterator[str]:
+    yield "# The image beside a plain Dockerfile\n\nWritten by `benchmarks/image.py`; two turns, one after the other. Same "
+    yield "base, same versions, nothing cached but the base. The plain one is `benchmarks/Dockerfile.plain`, built by the "
+    yield f"same client. Load of the machine's {os.cpu_count()} processors at the end: {os.getloadavg()[0]:.1f}.\n\n"
     yield "| CPU variant with nvcc | ours | plain | ratio | wanted |\n|---|---|---|---|---|\n"
-    for name, (ours, plain) in rows.items():
-        unit, scale = ("GB", 1e9) if name == "size" else ("s", 1.0)
-        reached = "" if ours / plain <= LIMITS[name] else ": **missed**"
-        yield f"| {name} | {ours / scale:.2f} {unit} | {plain / scale:.2f} {unit} | {ours / plain:.2f} | "
-        yield f"≤ {LIMITS[name]}{reached} |\n"
-    yield f"\nA second cold build of the same lock took {again:.1f} s. Files of it that differ in more than their times: "
-    yield f"{len(different)}{': ' if different else ''}{', '.join(different[:20])}.\n"
+    yield from map(str, rows)
+    yield f"\nFiles of a second cold build of the same lock that differ in more than their times: {len(different)}"
+    yield f"{': ' if different else ''}{', '.join(different[:20])}.\n"
     yield f"\n## Layers, CPU\n\n{_layers(engine, AGAIN)}"
     if cuda:
         image, report = cuda

@@ -35,6 +35,11 @@ WORDS = (  # what engines say when a container does not start → code, hint
         "nvidia-container-cli -k -d /dev/tty info",
     ),
     (r"no space left on device", "disk-full", "docker system prune"),
+    (
+        r"bind source path does not exist|statfs \S+: no such file",
+        "folder-elsewhere",
+        "the engine's machine has no such folder: run provision there",
+    ),
     (r"there is no image", "image-missing", "provision up   # or docker pull"),
     (r"exec format error", "other-architecture", "take an image of this machine's architecture: docker pull --platform"),
 )
@@ -83,7 +88,7 @@ def judge_runtime(fact: Fact, about: About) -> Judgement:
     that nobody uses is only warned of."""
     engine = about.facts.engine
     if engine.gpu_capable:
-        how = "nvidia runtime" if engine.nvidia_runtime else "CDI"
+        how = "CDI" if engine.gpus_by_cdi else "nvidia runtime" if engine.nvidia_runtime else "the container toolkit's hook"
         return passed(how, observed=", ".join(engine.cdi_devices or engine.runtimes))
     return (failed if is_used(about) else warned)(
         "gpu-runtime-missing",

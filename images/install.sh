@@ -1,41 +1,89 @@
 #!/bin/sh
-# install.sh LAYER [OPTION...]: install what the lock pins for a layer, then take out what nobody runs. An empty one is done.
+# install.sh LAYER [PLACE]: unpack what the lock pins for a layer, without what nobody runs, into PLACE (else /unpacked).
+# The layer `tools` is uv, in /opt/tools.
 set -eu
 layer=$1
-shift
+place=${2:-}
 requirements=/usr/local/lib/provision/$layer.txt
-prefix=${2:-/opt/venv}
-mkdir -p "$prefix"
+unpacked=/unpacked
+mkdir -p "${place:-$unpacked}"
 if [ ! -s "$requirements" ]; then exit 0; fi
 if [ -f /run/secrets/proxy ]; then . /run/secrets/proxy; fi
-if [ -d /var/cache/uv ]; then export UV_CACHE_DIR=/var/cache/uv; else export UV_NO_CACHE=1; fi
-if [ -d /wheels ]; then set -- "$@" --find-links=/wheels; fi
+
+bring_uv() { # by the pip that python3-venv brings for new environments
+    PYTHONPATH=$(echo /usr/share/python-wheels/pip-*.whl) python3 -m pip install -q --no-cache-dir --no-compile --no-deps \
+        --require-hashes --target "$1" ${PIP_INDEX:+"--index-url=$PIP_INDEX"} -r /usr/local/lib/provision/tools.txt
+}
+if [ "$layer" = tools ]; then
+    bring_uv /opt/tools
+    exit 0
+fi
+tools=/mnt/tools
+if [ ! -d "$tools" ]; then # the classic builder mounts none
+    tools=/tmp/tools
+    bring_uv "$tools"
+fi
+set --
+# What came as a file needs no cache: unpacked beside its place, it is linked instead of copied.
+if [ -n "$(find /wheels -name '*.whl' 2>/dev/null)" ]; then
+    export UV_NO_CACHE=1 UV_LINK_MODE=hardlink
+    set -- "$@" --find-links=/wheels
+elif [ -d /var/cache/provision-uv ]; then
+    export UV_CACHE_DIR=/var/cache/provision-uv UV_LINK_MODE=copy
+else
+    export UV_NO_CACHE=1
+fi
 # A torch index is either a simple index or a page of links; uv takes nothing from the one that it is not.
 if [ -n "${TORCH_INDEX:-}" ]; then set -- "$@" "--index=$TORCH_INDEX" "--find-links=$TORCH_INDEX"; fi
 if [ -n "${PIP_INDEX:-}" ]; then set -- "$@" "--default-index=$PIP_INDEX"; fi
-# Bytecode without times in it, and no note of when a wheel's file was made: two builds of one lock hold the same bytes.
-export UV_LINK_MODE=copy PYC_INVALIDATION_MODE=UNCHECKED_HASH NO_COLOR=1
-uv pip install --no-deps --require-hashes --compile-bytecode --python /opt/venv/bin/python "$@" -r "$requirements"
-for notes in "$prefix"/lib/python3*/site-packages/*.dist-info/uv_cache.json; do
+NO_COLOR=1 "$tools/bin/uv" pip install --no-deps --require-hashes --python /opt/venv/bin/python --prefix "$unpacked" "$@" \
+    -r "$requirements"
+rm -rf "$unpacked/.lock" /tmp/tools
+site=$(echo "$unpacked"/lib/python3*/site-packages)
+
+# No note of when a wheel's file was made: two builds of one lock hold the same bytes.
+for notes in "$site"/*.dist-info/uv_cache.json; do
     if [ -f "$notes" ]; then
         sed -i '/uv_cache\.json/d' "${notes%/*}/RECORD"
         rm "$notes"
     fi
 done
-# What nobody runs: torch's and sympy's own tests, static libraries but nvcc's, nvrtc's second copy, symbols for debuggers.
-for site in "$prefix"/lib/python3*/site-packages; do
-    rm -rf "$site"/torch/test "$site"/sympy/*/tests "$site"/sympy/*/*/tests "$site"/networkx/*/tests "$site"/networkx/*/*/tests
-    find "$site"/torch/bin -maxdepth 1 \( -name 'test_*' -o -name '*StoreTest' -o -name 'protoc*' \) -delete 2>/dev/null || true
-    find "$site"/nvidia "$site"/triton -name 'lib*.a' ! -name 'libcudart_static.a' ! -name 'libcudadevrt.a' -delete 2>/dev/null || true
-    find "$site"/nvidia -name 'libnvrtc*.alt.so*' -delete 2>/dev/null || true
+
+# What nobody runs: these packages' own tests, static libraries but nvcc's, nvrtc's second copy.
+rm -rf "$site"/torch/test
+for package in mpmath networkx numpy regex sympy; do
+    if [ -d "$site/$package" ]; then find "$site/$package" -type d -name tests -prune -exec rm -rf {} +; fi
 done
-if [ "$layer" = torch ] && command -v strip >/dev/null; then
-    for library in "$prefix"/lib/python3*/site-packages/torch/lib/libtorch*.so "$prefix"/lib/python3*/site-packages/triton/_C/*.so; do
-        if [ -f "$library" ]; then strip --strip-unneeded "$library"; fi
+if [ -d "$site/torch/bin" ]; then
+    find "$site/torch/bin" -maxdepth 1 \( -name 'test_*' -o -name '*StoreTest' -o -name 'protoc*' \) -delete
+fi
+for package in nvidia triton; do
+    if [ -d "$site/$package" ]; then
+        find "$site/$package" \( -name 'lib*.a' ! -name 'libcudart_static.a' ! -name 'libcudadevrt.a' \
+            -o -name 'libnvrtc*.alt.so*' \) -delete
+    fi
+done
+
+# Symbols for debuggers, but not in what auditwheel has moved about (it left a folder of libraries beside), nor NVIDIA's.
+if [ "$layer" = torch ] || [ "$layer" = libraries ] && command -v strip >/dev/null; then
+    for package in "$site"/*/; do
+        package=${package%/}
+        case $package in *.libs | */nvidia) continue ;; esac
+        if [ ! -d "$package.libs" ]; then find "$package" -name '*.so' -type f -exec strip --strip-unneeded {} +; fi
     done
 fi
-kit=$(echo "$prefix"/lib/python3*/site-packages/nvidia/cu13)
-if [ "$layer" = toolkit ] && [ -d "$kit/bin" ]; then
-    ln -sfn lib "$kit/lib64"
-    ln -sfn "$kit" /opt/venv/cuda
+
+# Bytecode without times in it, for all but the model zoos: of their hundreds of modules a program takes a handful, compiled
+# in milliseconds. A file that is no Python (a template) compiles nowhere, and is nobody's module.
+zoos='/(transformers/models/(?!auto/)[^/]+|modelscope/(models|pipelines|trainers|preprocessors)|torch/testing)/'
+/opt/venv/bin/python -W ignore -m compileall -qq -j 0 --invalidation-mode unchecked-hash \
+    -s "$unpacked" -p /opt/venv -x "$zoos" "$site" || echo "not all of $layer compiles"
+
+if [ "$layer" = toolkit ] && [ -d "$site/nvidia/cu13/bin" ]; then
+    ln -s lib "$site/nvidia/cu13/lib64"
+    ln -s "/opt/venv/${site#"$unpacked"/}/nvidia/cu13" "$unpacked/cuda"
+fi
+if [ -n "$place" ]; then
+    cp -al "$unpacked/." "$place/"
+    rm -rf "$unpacked"
 fi

@@ -20,7 +20,7 @@ def enter_and_run(site: Site, command: Sequence[str], environ: Mapping[str, str]
     found = site.surroundings(inside=bool(site.engine))
     if site.engine:
         words = docker_arguments(_settings(site, found), command, WORK)
-        return hand_over(words, {**environ, **private(found)})
+        return hand_over(words, {**environ, **site.engine.environ, **private(found)})
     place = environment(site)
     if not site.machine.exists(place.python):
         raise StepFailed(f"there is no environment for the profile {site.spec.profile} yet", hint="provision up")
@@ -41,5 +41,6 @@ def _settings(site: Site, found: Mapping[str, str]) -> ContainerSettings:
         passed=tuple(private(found)),
         network="bridge",
         gpus=site.facts.engine.gpu_capable,
+        cdi=site.facts.engine.gpus_by_cdi,
         user=f"{os.getuid()}:{os.getgid()}",
     )

@@ -113,15 +113,22 @@ class TorchIndex(Row):
 
 @dataclass(frozen=True)
 class Base(Row):
-    """A base image: the Python it has or gets from its own packages, and the CUDA toolkit in it, if any.
+    """A base image: the Python it has or gets from its own packages, and the CUDA toolkit (with nvcc) in it, if any.
 
-    `bootstrap` is the release to make the same base from, where no registry can be reached.
+    `cuda` is the CUDA release of one that has only the libraries. `bootstrap` is the release to make the same base from,
+    where no registry can be reached.
     """
 
     base: str
     python: str
     toolkit: str = ""
     bootstrap: str = ""
+    cuda: str = ""
+
+    @property
+    def repository(self) -> str:
+        """The name without its tag."""
+        return self.base.partition(":")[0]
 
 
 @dataclass(frozen=True)

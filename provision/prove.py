@@ -146,10 +146,13 @@ def _started(site: Site, image: str, digest: str, store: str) -> Iterator[Inside
     assert site.engine
     about = About(site.spec, site.facts, "docker", site.resolution)
     mounts = (Mount(store, MOUNT),) if site.spec.models and site.machine.exists(store) else ()
+    engine = site.facts.engine
+    if about.wants_gpu and not engine.gpu_capable:
+        raise MachineError("no container is made: it is to have GPUs, and the engine knows no way to give it any")
     handed = site.surroundings(inside=True)
     if image != site.tag:  # somebody's own may have no such bundle, and a path that leads nowhere breaks every client
         handed = {name: value for name, value in handed.items() if name not in AUTHORITIES}
-    settings = ContainerSettings(image, mounts, handed, gpus=about.wants_gpu and site.facts.engine.gpu_capable)
+    settings = ContainerSettings(image, mounts, handed, gpus=about.wants_gpu, cdi=engine.gpus_by_cdi)
     with site.engine.container(settings) as machine:
         told = {"kind": "docker", "image": image, "digest": digest, "network": "cut off"}
         yield Inside(machine, "python3", MOUNT, {}, told)

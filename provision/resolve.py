@@ -119,6 +119,7 @@ class Place:
     interpreter: Interpreter | None = None
     base: str = ""
     toolkit: str = ""
+    cuda: str = ""
     bootstrap: str = ""
     row: Row | None = None
 
@@ -134,7 +135,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a candidate has to agree with. `driver` is empty where none has to be agreed with."""
+    """What a candidate has to agree with. `driver` is empty where none has to be agreed with.
+
+    `family`: the base that was asked for is a repository with CUDA (`nvidia/cuda`), its tag left to us.
+    """
 
     wanted: Wanted
     matrix: Matrix
@@ -143,6 +147,7 @@ class Demand:
     driver: str
     gpus: tuple[Gpu, ...]
     uv: bool
+    family: bool
 
 
 def resolve(facts: Facts, wanted: Wanted, matrix: Matrix) -> Resolution:
@@ -155,6 +160,7 @@ def resolve(facts: Facts, wanted: Wanted, matrix: Matrix) -> Resolution:
         driver=facts.gpu.driver if facts.gpu.state is GpuState.PRESENT else "",
         gpus=facts.gpu.gpus if facts.gpu.state is GpuState.PRESENT else (),
         uv=facts.python.uv is not None,
+        family=any(wanted.base.endswith(row.repository) for row in matrix.bases if row.toolkit or row.cuda),
     )
     candidates = list(_candidates(facts.python, demand))
     chosen_variant = _variant_reason(facts.gpu, demand)
@@ -212,14 +218,21 @@ def _interpreters(python: PythonFacts) -> Iterator[Place]:
 def _bases(demand: Demand) -> Iterator[Place]:
     wanted = demand.wanted
     rows = demand.matrix.bases
-    named = [row for row in rows if wanted.base != AUTO and wanted.base.endswith(row.base)]
-    if wanted.base != AUTO and not named:
+    if wanted.base == AUTO:
+        named = [row for row in rows if not row.cuda]
+    elif demand.family:
+        named = [row for row in rows if wanted.base.endswith(row.repository)]
+    else:
+        named = [row for row in rows if wanted.base.endswith(row.base)]
+    if not named:
         python = "" if wanted.python == AUTO else wanted.python
         yield Place(python, 0, wanted.base, base=wanted.base)
         return
-    for order, row in enumerate(named or rows):
-        base = row.base if wanted.base == AUTO else wanted.base
-        yield Place(row.python, order, base, base=base, toolkit=row.toolkit, bootstrap=row.bootstrap, row=row)
+    for order, row in enumerate(named):
+        base = row.base if wanted.base == AUTO or demand.family else wanted.base
+        yield Place(
+            row.python, order, base, base=base, toolkit=row.toolkit, cuda=row.cuda, bootstrap=row.bootstrap, row=row
+        )
 
 
 def _file_for(wheel: Wheel, place: Place, files: Iterable[TorchWheel], machine: str) -> TorchWheel | None:
@@ -305,10 +318,14 @@ def _is_native(wheel: Wheel, demand: Demand) -> bool:
 
 
 def _fits_toolkit(candidate: Candidate, demand: Demand) -> bool:
-    """A given base is the user's own choice; among ours, one with a toolkit only where nvcc can't come otherwise."""
+    """A given base is the user's own choice; of a repository the tag with the wheel's CUDA, and nvcc in it where it is
+    wanted; among ours, one with a toolkit only where nvcc can't come otherwise."""
+    place, wheel = candidate.place, candidate.wheel
+    if demand.wanted.engine == "docker" and demand.family:
+        return (place.toolkit if demand.wanted.toolkit else place.cuda) == wheel.toolkit != ""
     if demand.wanted.engine == "local" or demand.wanted.base != AUTO:
         return True
-    return candidate.place.toolkit == (candidate.wheel.toolkit if _needs_toolkit_base(candidate.wheel, demand) else "")
+    return place.toolkit == (wheel.toolkit if _needs_toolkit_base(wheel, demand) else "")
 
 
 def _needs_toolkit_base(wheel: Wheel, demand: Demand) -> bool:
@@ -353,7 +370,7 @@ def _best(candidates: Iterable[Candidate], demand: Demand, but: Sequence[str] = 
 def _accept(best: Candidate, demand: Demand, variant: Reason) -> Resolution:
     wheel, place = best.wheel, best.place
     from_folder = best.file is not None
-    nvcc = _nvcc(wheel, demand)
+    nvcc = "" if place.toolkit == wheel.toolkit != "" else _nvcc(wheel, demand)
     indexes = [] if from_folder or wheel.packaged else [f"{row.url}/{wheel.tag}" for row in demand.matrix.torch_indexes]
     own = [f"{demand.wanted.torch_index.rstrip('/')}/{wheel.tag}"] if indexes and demand.wanted.torch_index else []
     return Resolution(
@@ -403,7 +420,7 @@ def _reasons(best: Candidate, demand: Demand, nvcc: str) -> Iterator[Reason]:
     for gpu in _served(wheel, demand) if wheel.variant == "cuda" else ():
         yield Reason("gpus", gpu.served_by, f"runs on {gpu.name} ({gpu.compute_capability})", wheel.mark, wheel.source)
     if place.row:
-        yield Reason("base", place.base, _base_because(wheel, demand), place.row.mark, place.row.source)
+        yield Reason("base", place.base, _base_because(best, demand), place.row.mark, place.row.source)
     elif place.base:
         yield Reason("base", place.base, "it was asked for; what is in it is not in the table")
     yield Reason("python", place.python or "the base's own", f"{place.label}, which torch {wheel.torch} has a wheel for")
@@ -447,7 +464,11 @@ def _driver_reason(wheel: Wheel, demand: Demand) -> Reason:
     return Reason("driver", chose, because, floor.mark, floor.source)
 
 
-def _base_because(wheel: Wheel, demand: Demand) -> str:
+def _base_because(best: Candidate, demand: Demand) -> str:
+    wheel = best.wheel
+    if demand.family:
+        with_nvcc = "with nvcc, which is wanted" if demand.wanted.toolkit else "without nvcc, which is not wanted"
+        return f"{demand.wanted.base} was asked for: its tag of CUDA {wheel.toolkit}, {with_nvcc}"
     if _needs_toolkit_base(wheel, demand):
         return f"nvcc {wheel.toolkit} comes with it; the package index has none before CUDA 13"
     return "the first base with such a Python; CUDA comes from packages, so it needs none in it"

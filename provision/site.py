@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from provision import __version__, pins
+from provision import __version__, pins, registry
 from provision import lock as lockfile
 from provision.errors import EngineUnreachable, StepFailed
 from provision.events import Listener, Note, silent
@@ -16,10 +18,13 @@ from provision.facts import probe as probe_facts
 from provision.facts.engine import EngineFacts, unreachable
 from provision.facts.engine import parse as parse_engine
 from provision.facts.host import Disk, probe_disk
+from provision.http import USER_AGENT, Http
 from provision.machines.engine import Engine, connect
 from provision.machines.local import LocalMachine
 from provision.matrix import load_matrix
+from provision.mirrors import registries
 from provision.mirrors.catalogue import catalogue, own_files
+from provision.mirrors.measuring.wire import Wire, transport
 from provision.resolve import Reason, Resolution, Wanted, explain, resolve
 from provision.spec import Spec
 from provision.steps.base import Base, Bootstrapped, Pulled, Route
@@ -30,6 +35,8 @@ from provision.steps.lock import Lock
 from provision.store import Store
 from provision.surroundings import BUNDLE, Inherited, authority, is_loopback, surroundings
 
+HOOK = "nvidia-container-runtime-hook"  # with it on its PATH, an engine takes requests for GPUs (moby, `nvidia_linux.go`)
+PATIENCE = 20.0  # seconds for a registry's answer about one name
 SYSTEM_BUNDLES = (BUNDLE, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem")
 
 
@@ -103,14 +110,20 @@ def survey(spec: Spec, environ: Mapping[str, str], listener: Listener = silent, 
     """
     home = Home.of(environ)
     machine = LocalMachine(environ)
-    engine, engine_facts = _engine(spec, environ, home, listener if want_engine else silent)
+    engine, engine_facts = _engine(spec, machine, environ, home, listener if want_engine else silent)
     engine = engine if want_engine else None
     paths = (str(home.path), str(home.store(spec)))
     python = spec.python if spec.python != "auto" else ""
     uv = find_uv(machine)
     known = {"engine": engine_facts} if engine_facts else {}
     facts = probe_facts(machine, paths=paths, python=python, uv=uv or "", **known)
-    wanted = Wanted(
+    wanted = _wanted(spec, engine)
+    resolution = _resolve_as_locked(facts, wanted, home.lock(spec))
+    return Site(spec, environ, home, machine, engine, facts, resolution)
+
+
+def _wanted(spec: Spec, engine: Engine | None) -> Wanted:
+    return Wanted(
         engine="docker" if engine else "local",
         python=spec.python,
         torch=spec.image.torch,
@@ -119,8 +132,6 @@ def survey(spec: Spec, environ: Mapping[str, str], listener: Listener = silent, 
         base=spec.image.base,
         torch_index="" if spec.mirrors.torch == "inherit" else spec.mirrors.torch,
     )
-    resolution = _resolve_as_locked(facts, wanted, home.lock(spec))
-    return Site(spec, environ, home, machine, engine, facts, resolution)
 
 
 def _resolve_as_locked(facts: Facts, wanted: Wanted, lock: Path) -> Resolution:
@@ -146,7 +157,7 @@ def _variant(spec: Spec) -> Literal["auto", "cpu", "cuda"]:
 
 
 def _engine(
-    spec: Spec, environ: Mapping[str, str], home: Home, listener: Listener
+    spec: Spec, machine: LocalMachine, environ: Mapping[str, str], home: Home, listener: Listener
 ) -> tuple[Engine | None, EngineFacts | None]:
     if spec.engine == "local":
         return None, None
@@ -158,7 +169,8 @@ def _engine(
         listener(Note("engine", f"no container engine answers ({error.context}): using a local environment", "info"))
         return None, unreachable(error.context)
     info, version = engine.describe()
-    return engine, parse_engine(info, version, host=environ.get("DOCKER_HOST", ""))
+    hook = any(machine.exists(f"{folder}/{HOOK}") for folder in environ.get("PATH", "").split(os.pathsep))
+    return engine, parse_engine(info, version, remote=engine.at.remote, nvidia_hook=hook)
 
 
 def find_uv(machine: LocalMachine) -> str | None:
@@ -183,6 +195,14 @@ def steps(site: Site) -> tuple[Step, ...]:
             context="\n".join(explain(site.resolution)),
             hint="; or ".join(near.text for near in site.resolution.nearest) or "provision image resolve",
         )
+    elsewhere = site.engine.elsewhere if site.engine and site.spec.models else ""
+    if elsewhere:
+        raise StepFailed(
+            f"the engine is on {elsewhere}, which sees no folder of this machine: the models cannot be mounted there",
+            context=f"{site.engine and site.engine.at.host}, by {site.engine and site.engine.at.origin}",
+            hint=f"run provision on {elsewhere}; from here, `provision image build` and `check --image` need no folder",
+            reference="engine-elsewhere",
+        )
     models = (Models(site.spec.models, site.store, site.lock, site.environ),) if site.spec.models else ()
     mirrors = host_settings(site.spec, site.environ, site.home.path, site.machine)
     return (*mirrors, *_environment_steps(site), *models)
@@ -199,7 +219,8 @@ def environment(site: Site) -> LocalEnvironment | AdoptedEnvironment:
     """Return the local engine's environment: the adopted python's, or our own."""
     installer = _installer(site)
     if _is_adopted(site):
-        return AdoptedEnvironment(site.machine, site.spec.python, (*libraries(), *site.spec.image.packages), installer)
+        wanted = (*libraries(), *site.spec.image.packages)
+        return AdoptedEnvironment(site.machine, site.spec.python, wanted, installer, _cuda_torch(site))
     mirror = site.spec.mirrors.pip
     return LocalEnvironment(
         site.machine,
@@ -209,6 +230,16 @@ def environment(site: Site) -> LocalEnvironment | AdoptedEnvironment:
         installer,
         pip_settings="" if mirror in ("inherit", "upstream") else f"[global]\nindex-url = {mirror}\n",
     )
+
+
+def _cuda_torch(site: Site) -> str:
+    """What an adopted python's torch would be replaced by where it is a CPU build: the same release, if one fits here."""
+    own = [found for found in site.facts.python.interpreters if site.spec.python in (found.executable, found.name)]
+    if site.resolution.variant != "cuda" or not own:
+        return ""
+    wanted = replace(_wanted(site.spec, site.engine), torch=own[0].torch.partition("+")[0] or "auto")
+    same = resolve(site.facts, wanted, load_matrix())
+    return (same if same.ok else site.resolution).torch_requirement
 
 
 def _lock(site: Site, base: Callable[[], tuple[str, str]] = lambda: ("", "")) -> Lock:
@@ -330,11 +361,22 @@ def _base(site: Site, engine: Engine) -> Base:
         entry = pins.find(lockfile.load(site.lock), pins.kind_of_place(chosen, _machine_type(site)))
         return entry.base_digest if entry and entry.base == chosen.base else ""
 
-    routes: list[Route] = [Pulled(engine, chosen.base, digest)]
-    if site.spec.image.base == "auto":
+    def ask(reference: str) -> str:
+        name = registry.parse_name(reference)
+        http = Http(transport(site.environ), "registry")
+        try:
+            return registry.digest(Wire(http, name.address, USER_AGENT, time.monotonic() + PATIENCE), name)
+        finally:
+            http.close()
+
+    names = [chosen.base]
+    if chosen.base != site.spec.image.base:  # ours to choose, so also where from
         path = chosen.base if "/" in chosen.base else f"library/{chosen.base}"
-        prefixes = [row.url for row in catalogue(own_files(site.environ)) if row.tool == "docker" and row.kind == "prefix"]
-        routes += [Pulled(engine, f"{prefix}/{path}", digest) for prefix in prefixes]
+        given = site.spec.mirrors.docker
+        own = [registries.parse("docker", given).name] if given not in ("inherit", "upstream") else []
+        known = [row.url for row in catalogue(own_files(site.environ)) if row.tool == "docker" and row.kind == "prefix"]
+        names = [*(f"{prefix}/{path}" for prefix in own), chosen.base, *(f"{prefix}/{path}" for prefix in known)]
+    routes: list[Route] = [Pulled(engine, name, digest, ask) for name in dict.fromkeys(names)]
     if site.spec.image.base == "auto" and chosen.bootstrap:
         apt = None if mirror in ("inherit", "upstream") else mirror
         routes.append(Bootstrapped(site.machine, engine, chosen.bootstrap, apt))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -218,6 +219,20 @@ def test_nvcc_of_cuda_12_comes_with_the_base_or_not_at_all() -> None:
     stuck = resolve(facts, Wanted(engine="docker", python="3.11"), MATRIX)
     assert not stuck.ok
     assert {"without nvcc: torch 2.13.0+cu126", "Python 3.12: torch 2.13.0+cu126"} <= set(texts(stuck))
+
+
+def test_of_nvidias_own_images_the_tag_follows_the_wheel_and_whether_nvcc_is_wanted() -> None:
+    facts = machine(driver="580.95.05", gpus=[A100])
+    family = Wanted(engine="docker", base="nvidia/cuda")
+    devel = resolve(facts, family, MATRIX)
+    assert (devel.base, devel.wheel_tag) == ("nvidia/cuda:13.0.1-devel-ubuntu24.04", "cu130")
+    assert devel.toolkit_requirement == "" and devel.cuda_toolkit == "13.0"  # nvcc is the base's
+    runtime = resolve(facts, replace(family, toolkit=False), MATRIX)
+    assert runtime.base == "nvidia/cuda:13.0.1-runtime-ubuntu24.04"
+    assert any("without nvcc, which is not wanted" in reason.because for reason in runtime.reasons)
+    older = resolve(machine(driver="550.90.07", gpus=[A100]), replace(family, toolkit=False), MATRIX)
+    assert older.base == "nvidia/cuda:12.6.3-runtime-ubuntu24.04"
+    assert not resolve(machine(), family, MATRIX).ok  # there is no CUDA in a CPU wheel to go by
 
 
 def test_a_base_that_was_given_is_kept_and_known_by_its_name() -> None:

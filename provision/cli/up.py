@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,11 +14,14 @@ from provision.cli.plan import show_plan
 from provision.cli.report import deliver, report_options
 from provision.cli.session import Session, json_option, spec_options
 
+if TYPE_CHECKING:
+    from provision.steps.interface import Step
+
 
 @click.command("up", epilog="Example: provision up --profile smoke --engine local")
 @spec_options
 @click.option("--dry-run", is_flag=True, help="Stop before anything is changed.")
-@click.option("--yes", is_flag=True, help="Do not ask before adding packages to an adopted python.")
+@click.option("--yes", is_flag=True, help="Do not ask before changing an adopted python.")
 @click.option("--strict", is_flag=True, help="Ready with warnings exits 4.")
 @report_options
 @json_option
@@ -54,7 +58,7 @@ def command(
     if dry_run:
         show_plan(site, todo, as_json)
         return 0
-    _ask(spec.python, yes)
+    _ask(spec.python, todo, yes)
 
     with locked(site.home.path / "up.lock", session.waiting("up")):
         done = converge(todo, session.listener)
@@ -63,12 +67,14 @@ def command(
     return int(report.exit_code)
 
 
-def _ask(python: str, yes: bool) -> None:
-    """An adopted environment is somebody's own: missing packages are added to it only with a word."""
+def _ask(python: str, todo: Sequence[Step], yes: bool) -> None:
+    """An adopted environment is somebody's own: it is changed only with a word."""
     from provision.errors import UsageError
 
     if "/" not in python or yes:
         return
-    if not sys.stdin.isatty():
-        raise UsageError(f"`up` may add packages to {python}: say --yes", hint="provision plan shows which")
-    click.confirm(f"Add missing packages to {python}?", abort=True, err=True)
+    for change in (step.diff() for step in todo if step.name == "environment"):
+        if change and not sys.stdin.isatty():
+            raise UsageError(f"`up` would change {change.summary}", context="\n".join(change.details), hint="say --yes")
+        if change:
+            click.confirm(f"{change.summary} ({', '.join(change.details)})?", abort=True, err=True)

@@ -23,7 +23,8 @@ class EngineState(str, Enum):
 class EngineFacts:
     """An engine. `kind` is docker, podman or none; `detail` its words where it cannot be used; `root_dir` is on its host.
 
-    `cdi_devices` are names such as `nvidia.com/gpu=0` (Docker 28 and newer list them), `cdi_spec_dirs` where it looks.
+    `cdi_devices` are names such as `nvidia.com/gpu=0` (Docker 28 and newer list them), `cdi_spec_dirs` where it looks;
+    `nvidia_hook`: the container toolkit's hook is on this machine's PATH, where an engine looks for it without telling.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class EngineFacts:
     runtimes: tuple[str, ...] = ()
     default_runtime: str = ""
     nvidia_runtime: bool = False
+    nvidia_hook: bool = False
     cdi_devices: tuple[str, ...] = ()
     cdi_spec_dirs: tuple[str, ...] = ()
     storage_driver: str = ""
@@ -47,12 +49,20 @@ class EngineFacts:
 
     @property
     def gpu_capable(self) -> bool:
-        """Whether it can be asked for GPUs at all: an nvidia runtime, or NVIDIA devices by CDI."""
-        return self.nvidia_runtime or any(device.startswith("nvidia.com/") for device in self.cdi_devices)
+        """Whether it can be asked for GPUs at all: an nvidia runtime or its hook, or NVIDIA devices by CDI."""
+        return self.nvidia_runtime or self.nvidia_hook or self.gpus_by_cdi
+
+    @property
+    def gpus_by_cdi(self) -> bool:
+        """Whether CDI is the only way: then its device is asked for by name."""
+        listed = any(device.startswith("nvidia.com/") for device in self.cdi_devices)
+        return listed and not self.nvidia_runtime and not self.nvidia_hook
 
 
-def parse(info: Mapping[str, Any], version: Mapping[str, Any], *, host: str = "") -> EngineFacts:
-    """Return the facts of an engine that answered; `host` is the address it was asked at."""
+def parse(
+    info: Mapping[str, Any], version: Mapping[str, Any], *, remote: bool = False, nvidia_hook: bool = False
+) -> EngineFacts:
+    """Return the facts of an engine that answered; `remote`: over a network; `nvidia_hook`: see `EngineFacts`."""
     runtimes = tuple(sorted(info.get("Runtimes") or {}))
     return EngineFacts(
         kind=_kind(info, version),
@@ -60,10 +70,11 @@ def parse(info: Mapping[str, Any], version: Mapping[str, Any], *, host: str = ""
         version=str(version.get("Version", "") or info.get("ServerVersion", "")),
         api_version=str(version.get("ApiVersion", "")),
         rootless=any("rootless" in str(option) for option in info.get("SecurityOptions") or ()),
-        remote=host.startswith(("tcp://", "ssh://", "http://", "https://")),
+        remote=remote,
         runtimes=runtimes,
         default_runtime=str(info.get("DefaultRuntime", "")),
         nvidia_runtime=any("nvidia" in runtime for runtime in runtimes),
+        nvidia_hook=nvidia_hook and not remote and _kind(info, version) == "docker",
         cdi_devices=tuple(_cdi_devices(info)),
         cdi_spec_dirs=tuple(info.get("CDISpecDirs") or ()),
         storage_driver=str(info.get("Driver", "")),

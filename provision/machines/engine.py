@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import BuildFailed, EngineUnreachable, MachineError
+from provision.machines import build_cache
 from provision.machines.building import OnLine, Order, Refused, with_buildkit, with_classic
 from provision.machines.container import ContainerMachine
+from provision.machines.endpoint import Endpoint, endpoint
+from provision.machines.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -19,6 +23,7 @@ LABEL = "io.provision"  # every image and container of ours carries it, with wha
 OWNER = "io.provision.home"  # whose it is: `status` and `down` look for nothing else
 CONNECT_TIMEOUT = 5  # seconds; an engine that is there answers at once
 BUILD_TIMEOUT = 3600  # seconds of silence; a build step may say nothing for long
+CDI_GPUS = "nvidia.com/gpu=all"
 PLAIN_USER = "65534:65534"
 
 
@@ -36,6 +41,7 @@ class ContainerSettings:
     """How checks and users run in an image: by default cut off, read-only, a plain user without capabilities.
 
     `passed` are variables that whoever starts it passes on by name: their values stand in no file and no command line.
+    `cdi` asks for the GPUs by their CDI name, where the engine knows no other way.
     """
 
     image: str
@@ -43,6 +49,7 @@ class ContainerSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
     network: str = "none"
     gpus: bool = False
+    cdi: bool = False
     user: str = PLAIN_USER
     shm_size: str = "1g"
     passed: tuple[str, ...] = ()
@@ -62,18 +69,40 @@ class ContainerSettings:
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
             "shm_size": self.shm_size,
-            "device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])] if self.gpus else [],
+            "device_requests": [DeviceRequest(**self._gpus)] if self.gpus else [],
             "init": True,
         }
 
+    @property
+    def _gpus(self) -> dict[str, Any]:
+        return {"driver": "cdi", "device_ids": [CDI_GPUS]} if self.cdi else {"count": -1, "capabilities": [["gpu"]]}
+
 
 class Engine:
-    """An engine that answered. Make one with `connect`. What it makes belongs to `owner`, the path of a home of ours."""
+    """An engine that answered. Make one with `connect`. What it makes belongs to `owner`, the path of a home of ours.
 
-    def __init__(self, client: DockerClient, owner: str, environ: Mapping[str, str]) -> None:
+    `environ` is what a docker client needs to find the same engine; `at` is where it was found, `tunnel` what leads there.
+    """
+
+    def __init__(
+        self,
+        client: DockerClient,
+        owner: str,
+        environ: Mapping[str, str],
+        at: Endpoint | None = None,
+        tunnel: Tunnel | None = None,
+    ) -> None:
         self._client = client
         self._owner = owner
-        self._environ = environ
+        self.environ = environ
+        self.at = at or Endpoint("", "")
+        self._tunnel = tunnel
+
+    @property
+    def elsewhere(self) -> str:
+        """The name of the other machine whose engine this is, and which sees no folder of ours; empty where it is ours."""
+        name = str(self._client.info().get("Name", "")) if self.at.remote else ""
+        return "" if name == socket.gethostname() else name
 
     def _labels(self, kind: str) -> dict[str, str]:
         return {LABEL: kind, OWNER: self._owner}
@@ -167,7 +196,7 @@ class Engine:
 
     def _build(self, order: Order, on_line: OnLine, on_fallback: Callable[[str], None]) -> None:
         try:
-            with_buildkit(order, self._environ, on_line)
+            with_buildkit(order, self.environ, on_line)
         except Refused as reason:
             on_fallback(str(reason))
             with_classic(self._client.api, order, on_line)
@@ -184,7 +213,7 @@ class Engine:
         try:
             try:
                 made = self._client.containers.create(
-                    **settings.arguments(),
+                    **_strictly_mounted(settings.arguments()),
                     labels=self._labels("check"),
                     entrypoint=["sleep"],
                     command=["infinity"],
@@ -199,7 +228,7 @@ class Engine:
                 made.remove(force=True, v=True)
 
     def remove_ours(self) -> list[str]:
-        """Remove every container and image of ours; return their names."""
+        """Remove every container and image of ours, and what BuildKit keeps of our builds; return their names."""
         removed = []
         for container in self._client.containers.list(all=True, filters=self._ours):
             container.remove(force=True, v=True)
@@ -207,22 +236,53 @@ class Engine:
         for image in self._client.images.list(filters=self._ours):
             self._client.images.remove(str(image.id), force=True)
             removed.append(f"image {', '.join(image.tags) or image.short_id}")
+        if build_cache.ours(self._client.api.df().get("BuildCache") or []):
+            taken = build_cache.take_away(self._client.api)
+            removed.append(f"{taken.freed / 1e6:.0f} MB of build cache")
         return removed
 
 
+def _strictly_mounted(given: dict[str, Any]) -> dict[str, Any]:
+    """Mounts instead of volumes: a folder that the engine's machine has not is refused, where `-v` would make one."""
+    from docker.types import Mount as Bind
+
+    volumes = given.pop("volumes").items()
+    binds = [Bind(to["bind"], source, type="bind", read_only=to["mode"] == "ro") for source, to in volumes]
+    return {**given, "mounts": binds}
+
+
 def connect(environ: Mapping[str, str], owner: str) -> Engine:
-    """Return the engine that `DOCKER_HOST` or the default socket names. Raises EngineUnreachable with its own words."""
+    """Return the engine that `endpoint` finds. Raises EngineUnreachable with its own words."""
     import docker
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
+    at, tunnel = endpoint(environ), None
+    if at.host.startswith("ssh://"):
+        tunnel = Tunnel(at.host, environ)
+    address = tunnel.address if tunnel else at.host
+    reached = environ if at.certificates else {**environ, "DOCKER_HOST": address}
     try:
-        client = docker.DockerClient.from_env(environment=dict(environ), timeout=CONNECT_TIMEOUT)
+        client = docker.DockerClient(address, tls=_tls(at, environ), timeout=CONNECT_TIMEOUT, version="auto")
         client.ping()
         client.api.timeout = BUILD_TIMEOUT
     except (DockerException, RequestException, OSError) as error:
+        if tunnel:
+            tunnel.close()
         raise EngineUnreachable("no container engine answers", context=str(error), hint=_why(str(error))) from error
-    return Engine(client, owner, environ)
+    return Engine(client, owner, reached, at, tunnel)
+
+
+def _tls(at: Endpoint, environ: Mapping[str, str]) -> Any:
+    """The certificates of the context, or those that the docker client's own variables name; False for none."""
+    from docker.tls import TLSConfig
+    from docker.utils import kwargs_from_env
+
+    if at.certificates is None:
+        return kwargs_from_env(environment=dict(environ)).get("tls", False) if at.origin == "DOCKER_HOST" else False
+    there = {name: str(at.certificates / f"{name}.pem") for name in ("cert", "key", "ca")}
+    pair = (there["cert"], there["key"]) if (at.certificates / "cert.pem").exists() else None
+    return TLSConfig(client_cert=pair, ca_cert=there["ca"] if at.verify else None, verify=at.verify)
 
 
 def _why(words: str) -> str:
@@ -233,6 +293,4 @@ def _why(words: str) -> str:
         return f"there is no engine's socket here: install Docker and `systemctl start docker`, or set DOCKER_HOST; {local}"
     if "ConnectionRefused" in words or "Connection refused" in words:
         return f"the socket is there and nobody listens: `systemctl start docker`; {local}"
-    if "paramiko" in words:
-        return f"DOCKER_HOST=ssh://… needs one more package: pip install 'docker[ssh]'; {local}"
     return f"see what `docker info` says; {local}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import signal
 import subprocess
@@ -9,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from provision.errors import MachineError
-from provision.machines.engine import ContainerSettings
+from provision.machines.engine import CDI_GPUS, ContainerSettings
 
 
 def hand_over(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -39,11 +41,19 @@ def docker_arguments(settings: ContainerSettings, command: Sequence[str], workdi
     words += [f"--network={given['network_mode']}", f"--user={given['user']}", f"--shm-size={given['shm_size']}"]
     words += ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", f"--workdir={workdir}"]
     words += [f"--tmpfs={target}:{options}" for target, options in given["tmpfs"].items()]
-    words += [f"--volume={source}:{to['bind']}:{to['mode']}" for source, to in given["volumes"].items()]
+    words += [f"--mount={_mount(source, **to)}" for source, to in given["volumes"].items()]
     words += [f"--env={name}={value}" for name, value in given["environment"].items()]
     words += [f"--env={name}" for name in settings.passed]
-    words += ["--gpus=all"] if settings.gpus else []
+    words += [f"--device={CDI_GPUS}" if settings.cdi else "--gpus=all"] if settings.gpus else []
     return [*words, settings.image, *command]
+
+
+def _mount(source: str, bind: str, mode: str) -> str:
+    """One mount in the client's own words, a line of CSV; a folder that the engine's machine has not is refused."""
+    line = io.StringIO()
+    fields = ["type=bind", f"source={source}", f"target={bind}", *(["readonly"] if mode == "ro" else [])]
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
 
 
 def inside_environment(environ: Mapping[str, str], folder: str) -> dict[str, str]:

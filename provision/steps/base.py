@@ -15,7 +15,9 @@ from provision.steps.environment import run
 from provision.steps.interface import Change
 
 PACKAGES = ("python3", "python3-venv", "ca-certificates")
-COMPILER = "g++"  # nvcc needs a host compiler
+COMPILER = ("g++", "libpython3-dev")  # nvcc needs a host compiler; what torch.compile makes includes Python.h
+LEFT_OUT = ("doc", "info", "locale", "man")  # of /usr/share, as in Debian's own slim images; licences stay
+MERGED = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"  # without it, minbase takes perl for the package usrmerge
 
 
 class Route(Protocol):
@@ -35,12 +37,18 @@ class Route(Protocol):
 
 
 class Pulled:
-    """From a registry; with `digest` (`sha256:…`) those very bytes, which the engine itself verifies."""
+    """From a registry; with `digest` (`sha256:…`) those very bytes, which the engine itself verifies.
 
-    def __init__(self, engine: Engine, reference: str, digest: Callable[[], str] = str) -> None:
+    Where none is pinned, `ask` is asked for the one behind the reference now.
+    """
+
+    def __init__(
+        self, engine: Engine, reference: str, digest: Callable[[], str] = str, ask: Callable[[str], str] | None = None
+    ) -> None:
         self.tag = reference
         self._engine = engine
         self._digest = digest
+        self._ask = ask
 
     @property
     def words(self) -> str:
@@ -52,8 +60,18 @@ class Pulled:
         return self._engine.image(self.tag) is not None and (not digest or self._engine.digest(self.tag) == digest)
 
     def take(self, listener: Listener) -> None:
-        """See `Route.take`. Raises MachineError with the registry's words."""
-        self._engine.pull(self.tag, self._digest())
+        """See `Route.take`. Raises MachineError with the registry's words.
+
+        A registry that does not answer us may answer the engine, which has mirrors of its own: it is let try the tag.
+        """
+        digest = self._digest()
+        if not digest and self._ask:
+            try:
+                digest = self._ask(self.tag)
+                listener(Note(Base.name, f"{self.tag} is {digest} now"))
+            except ProvisionError as error:
+                listener(Note(Base.name, f"no digest of {self.tag}: {error.message}; the engine pulls the tag", "detail"))
+        self._engine.pull(self.tag, digest)
 
 
 class Bootstrapped:
@@ -68,7 +86,7 @@ class Bootstrapped:
 
     @property
     def words(self) -> str:
-        return f"bootstrap {self.tag} from an apt mirror ({', '.join((*PACKAGES, COMPILER))})"
+        return f"bootstrap {self.tag} from an apt mirror ({', '.join((*PACKAGES, *COMPILER))})"
 
     def is_here(self) -> bool:
         """See `Route.is_here`."""
@@ -83,8 +101,10 @@ class Bootstrapped:
             )
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "base.tar"
-            include = ",".join((*PACKAGES, COMPILER))
-            command = ["mmdebstrap", "--variant=minbase", f"--include={include}", self._suite, str(archive)]
+            include = ",".join((*PACKAGES, *COMPILER))
+            command = ["mmdebstrap", "--variant=minbase", f"--include={include}", f"--hook-dir={MERGED}"]
+            command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in LEFT_OUT]
+            command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", self._suite, str(archive)]
             run(self._machine, [*command, *([self._mirror] if self._mirror else [])], listener, Base.name, {})
             self._engine.import_base(archive, self.tag)
 

@@ -124,32 +124,40 @@ class LocalEnvironment:
 
 
 class AdoptedEnvironment:
-    """Somebody's own python: torch is never touched, only missing libraries are added."""
+    """Somebody's own python: missing libraries are added, and torch is touched only where it is a CPU build and
+    `cuda_torch` (a requirement, or empty) is what the machine's GPUs need instead.
+    """
 
     name = "environment"
 
-    def __init__(self, machine: Machine, python: str, libraries: Sequence[str], installer: Installer) -> None:
+    def __init__(
+        self, machine: Machine, python: str, libraries: Sequence[str], installer: Installer, cuda_torch: str = ""
+    ) -> None:
         self._machine = machine
         self.python = python
         self._libraries = tuple(libraries)
         self._installer = installer
+        self._cuda_torch = cuda_torch
 
     def diff(self) -> Change | None:
         """See `Step.diff`. Raises StepFailed where there is no such python, or no torch in it."""
-        missing = self._missing(self._installed())
-        return Change(f"add to {self.python}: {', '.join(missing)}", ["torch stays as it is"]) if missing else None
+        installed = self._installed()
+        missing = self._missing(installed)
+        replaced = self._replaces(installed["torch"])
+        words = [f"replace torch {installed['torch']} by {self._cuda_torch}"] if replaced else []
+        words += [f"add {', '.join(missing)}"] if missing else []
+        fate = "it is built for the CPU alone, and there is a GPU here" if replaced else "torch stays as it is"
+        return Change(f"in {self.python}: {'; '.join(words)}", [fate]) if words else None
 
     def apply(self, listener: Listener) -> None:
         """See `Step.apply`."""
         installed = self._installed()
-        requirements = [*self._missing(installed), f"torch=={installed['torch']}"]
-        run(
-            self._machine,
-            self._installer.add(self.python, requirements),
-            listener,
-            self.name,
-            self._installer.env,
-        )
+        torch = self._cuda_torch if self._replaces(installed["torch"]) else f"torch=={installed['torch']}"
+        command = self._installer.add(self.python, [*self._missing(installed), torch])
+        run(self._machine, command, listener, self.name, self._installer.env)
+
+    def _replaces(self, torch: str) -> bool:
+        return bool(self._cuda_torch) and torch.endswith("+cpu")
 
     def _missing(self, installed: Mapping[str, str]) -> list[str]:
         return [wanted for wanted in self._libraries if distribution(wanted) not in installed]

@@ -44,7 +44,7 @@ class Recipe:
 
     def arguments(self) -> dict[str, str]:
         """Return the Dockerfile's ARGs; an empty one is left to the tool's own default."""
-        packages = (*PACKAGES, *([COMPILER] if self.toolkit else []))
+        packages = (*PACKAGES, *(COMPILER if self.toolkit else []))
         given = {
             "BASE": self.base,
             "PYTHON": self.python,

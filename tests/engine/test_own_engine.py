@@ -2,72 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from provision.errors import BuildFailed, EngineUnreachable
+from provision.errors import BuildFailed
 from provision.machines.building import Order
 from provision.machines.engine import Engine, connect
-from tests.conftest import REAL_ENVIRON
-
-SIZE = "1300M"  # the base takes 500 MB of it
-BASE = "provision-base:bookworm"
-BEGIN = (
-    'ip link set lo up; mount -o loop "$0/disk" "$0/data"; '
-    'exec dockerd --data-root "$0/data" --exec-root "$0/run" --pidfile "$0/pid" --host "unix://$0/sock" '
-    "--iptables=false --ip6tables=false --ip-forward=false"
-)
+from tests.engine.own_engine import BASE, OwnEngine, needs_own_engine
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("dockerd"), reason="it takes root and dockerd"),
+    needs_own_engine,
 ]
-
-
-class OwnEngine:
-    """dockerd in a network namespace of its own: never one more in ours, it would delete docker0."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environ = {**REAL_ENVIRON, "DOCKER_HOST": f"unix://{folder}/sock"}
-        (folder / "data").mkdir()
-        subprocess.run(["truncate", f"--size={SIZE}", str(folder / "disk")], check=True)
-        subprocess.run(["mkfs.ext4", "-qF", str(folder / "disk")], check=True)
-
-    def start(self) -> Engine:
-        """Start it and wait until it answers."""
-        with (self.folder / "log").open("a") as log:
-            argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-            argv += ["sh", "-c", BEGIN, str(self.folder)]
-            self.process = subprocess.Popen(argv, stdout=log, stderr=log)
-        for _ in range(150):
-            with suppress(EngineUnreachable):
-                return connect(self.environ, str(self.folder))
-            time.sleep(0.2)
-        raise AssertionError((self.folder / "log").read_text()[-2000:])
-
-    def kill(self) -> None:
-        """Kill it with everything that it started, as a power cut would."""
-        self.process.kill()
-        self.process.wait(30)
-        (self.folder / "pid").unlink(missing_ok=True)
-        shutil.rmtree(self.folder / "run", ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def own(engine: Engine, first: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnEngine]:
     found = OwnEngine(tmp_path_factory.mktemp("own"))
-    there = found.start()
-    saved = b"".join(engine._client.images.get(BASE).save(named=True))
-    there._client.images.load(saved)
+    found.bring(engine, BASE)
     yield found
     found.kill()
 

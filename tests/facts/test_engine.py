@@ -19,7 +19,7 @@ DOCKER_20 = {
 
 
 def test_docker_with_the_nvidia_runtime() -> None:
-    facts = engine.parse(DOCKER_20, {"Version": "20.10.24", "ApiVersion": "1.41"}, host="unix:///var/run/docker.sock")
+    facts = engine.parse(DOCKER_20, {"Version": "20.10.24", "ApiVersion": "1.41"})
     assert (facts.kind, facts.state, facts.version, facts.api_version) == (
         "docker",
         EngineState.REACHABLE,
@@ -43,7 +43,7 @@ def test_devices_by_cdi_make_it_capable_too() -> None:
 
 
 def test_rootless_and_remote_are_seen() -> None:
-    facts = engine.parse({"SecurityOptions": ["name=rootless"]}, {}, host="ssh://ada@gpu7")
+    facts = engine.parse({"SecurityOptions": ["name=rootless"]}, {}, remote=True)
     assert facts.rootless and facts.remote and not facts.gpu_capable
 
 

@@ -52,17 +52,26 @@ sys.stdout.buffer.write(content[: len(content) // 2] if behaviour == "half" else
 """
 
 
-def install(folder: Path, behaviour: str, *, capture: str = "tesla-t4.xml", capability: str = "", uuid: str = "") -> Path:
+def install(
+    folder: Path,
+    behaviour: str,
+    *,
+    capture: str = "tesla-t4.xml",
+    capability: str = "",
+    uuid: str = "",
+    python: str = sys.executable,
+) -> Path:
     """Write `folder/nvidia-smi` so that it behaves as one of `BEHAVIOURS`, and return its path.
 
     `capability` is what it answers to `--query-gpu=uuid,compute_cap` for the GPU `uuid`; empty: it is too old to know.
+    `python` runs it.
     """
     if behaviour not in BEHAVIOURS:
         raise ValueError(f"{behaviour!r} is none of {BEHAVIOURS}")
     program = folder / "nvidia-smi"
     program.write_text(
         _PROGRAM.format(
-            python=sys.executable, behaviour=behaviour, capture=str(CAPTURES / capture), capability=capability, uuid=uuid
+            python=python, behaviour=behaviour, capture=str(CAPTURES / capture), capability=capability, uuid=uuid
         )
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from provision.errors import BuildFailed, StepFailed
+from provision.events import silent
 from provision.machines.interface import OUTPUT_LIMIT, Completed, Outcome
+from provision.machines.local import LocalMachine
 from provision.pins import Pin, Pins
+from provision.site import find_uv
 from provision.steps.environment import AdoptedEnvironment, Installer, LocalEnvironment, distribution, libraries
+from tests.conftest import REAL_ENVIRON
 
 UV = Installer(uv="/bin/uv", index="https://mirror.example/simple", find_links=("/wheels",), trust={"SSL_CERT_FILE": "/ca"})
 EXTRA = Installer(uv="/bin/uv", extra_indexes=("https://extra.example",))
@@ -169,7 +175,7 @@ def adopted(installed: dict[str, str], code: int = 0) -> tuple[AdoptedEnvironmen
 def test_an_adopted_environment_gets_only_what_it_lacks_and_its_torch_is_pinned() -> None:
     step, machine = adopted({"torch": "2.6.0+cu124", "numpy": "2.0"})
     change = step.diff()
-    assert change and change.summary == "add to /opt/py: transformers>=4.51, huggingface_hub"
+    assert change and change.summary == "in /opt/py: add transformers>=4.51, huggingface_hub"
     step.apply(lambda event: None)
     assert machine.commands[-1][-3:] == ["transformers>=4.51", "huggingface_hub", "torch==2.6.0+cu124"]
 
@@ -194,3 +200,34 @@ def test_the_requirement_set_is_what_the_tutorial_imports() -> None:
         "huggingface-hub",
         "numpy",
     }
+
+
+def _wheel(folder: Path, version: str) -> None:
+    """A package that calls itself torch."""
+    told = f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"
+    wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    info = f"torch-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"torch-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr("torch.py", f"version = {version!r}\n")
+        archive.writestr(f"{info}/METADATA", told)
+        archive.writestr(f"{info}/WHEEL", wheel)
+        archive.writestr(f"{info}/RECORD", f"torch.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+def test_a_cpu_torch_of_somebodys_own_is_found_and_replaced_by_the_real_installer(tmp_path: Path) -> None:
+    machine = LocalMachine(REAL_ENVIRON)
+    uv = find_uv(machine) or ""
+    for version in ("2.13.0+cpu", "2.13.0"):
+        _wheel(tmp_path, version)
+    installer = Installer(uv, find_links=(str(tmp_path),), env={"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache")})
+    python = str(tmp_path / "own" / "bin" / "python")
+    assert machine.run([uv, "venv", "-q", str(tmp_path / "own")], timeout=60).ok
+    done = machine.run(installer.add(python, ["torch==2.13.0+cpu"]), env=installer.env, timeout=60)
+    assert done.ok, done.error_text
+    assert AdoptedEnvironment(machine, python, (), installer).diff() is None  # no GPU: a CPU build is right
+    step = AdoptedEnvironment(machine, python, (), installer, cuda_torch="torch===2.13.0")
+    change = step.diff()
+    assert change and "replace torch 2.13.0+cpu by torch===2.13.0" in change.summary and "GPU" in change.details[0]
+    step.apply(silent)
+    assert step.diff() is None
+    assert machine.run([python, "-c", "import torch; print(torch.version)"]).text == "2.13.0\n"

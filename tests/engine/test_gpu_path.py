@@ -1,0 +1,82 @@
+"""GPUs without one: a request that reaches the container toolkit's hook, and an engine that has none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.machines.building import Order
+from provision.machines.engine import Engine
+from tests.engine.own_engine import BASE, OwnEngine, needs_own_engine
+from tests.fakes import nvidia_hook, nvidia_smi
+from tests.program import environ, report, run
+
+IMAGE = "provision-test/gpu:latest"
+PYTHON = "/usr/bin/python3"  # there in the image too
+ENV = "ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_REQUIRE_CUDA=driver>=450"
+QUESTION = ("check", "--gpu=required", "--scope=host", "--scope=engine", "--json")
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose nvidia-smi replays a real card's capture."""
+    folder = tmp_path_factory.mktemp("card")
+    nvidia_smi.install(folder, "replay", python=PYTHON)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hooked(
+    engine: Engine, first: dict[str, Any], card: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnEngine]:
+    """An engine with the hook on its PATH, and the image in it."""
+    folder = tmp_path_factory.mktemp("hooked")
+    capture = nvidia_smi.CAPTURES / "tesla-t4.xml"
+    files = {str(card / "nvidia-smi"): "/usr/bin/nvidia-smi", str(capture): str(capture)}
+    toolkit = tmp_path_factory.mktemp("toolkit")
+    nvidia_hook.install(toolkit, files, folder / "asked")
+    found = OwnEngine(folder, {"PATH": f"{toolkit}:{environ(folder)['PATH']}"})
+    there = found.bring(engine, BASE)
+    there.build(Order({"Dockerfile": f"FROM {BASE}\n{ENV}\n".encode()}, IMAGE), print, print)
+    yield found
+    found.kill()
+
+
+def place(home: Path, card: Path, **more: str) -> dict[str, str]:
+    found = environ(home, **more)
+    return {**found, "PATH": f"{card}:{found['PATH']}"}
+
+
+@pytest.mark.slow
+@needs_own_engine
+def test_a_request_for_gpus_reaches_the_hook_and_the_card_is_seen_inside(
+    hooked: OwnEngine, card: Path, tmp_path: Path
+) -> None:
+    done = run(*QUESTION, f"--image={IMAGE}", env=place(tmp_path, card, DOCKER_HOST=hooked.environ["DOCKER_HOST"]))
+    found = {check["id"]: check for check in report(done)["checks"]}
+    rows = ("host.gpu.visible", "host.driver.loaded", "engine.gpu_runtime", "engine.environment", "engine.gpu_uuids")
+    assert {name: found[name]["status"] for name in rows} == dict.fromkeys(rows, "pass"), done.stdout[-3000:]
+    assert "the same 1 GPUs" in found["engine.gpu_uuids"]["summary"]
+    [call] = [json.loads(line) for line in (hooked.folder / "asked").read_text().splitlines()]
+    assert call["words"] == ["prestart"] and "NVIDIA_VISIBLE_DEVICES=all" in call["env"]
+    assert {"NVIDIA_DRIVER_CAPABILITIES=compute,utility", "NVIDIA_REQUIRE_CUDA=driver>=450"} <= set(call["env"])
+
+
+def test_without_a_runtime_it_is_refused_before_anything_is_created(
+    engine: Engine, first: dict[str, Any], card: Path, tmp_path: Path
+) -> None:
+    assert not shutil.which(nvidia_hook.NAME), "this machine has the container toolkit"
+    began = int(time.time())
+    done = run(*QUESTION, f"--image={BASE}", env=place(tmp_path, card))
+    found = {check["id"]: check for check in report(done)["checks"]}
+    assert (done.returncode, found["engine.gpu_runtime"]["code"]) == (1, "gpu-runtime-missing"), done.stdout[-3000:]
+    assert "nvidia-container-toolkit" in found["engine.gpu_runtime"]["hint"]
+    assert found["engine.gpu_uuids"]["status"] == "blocked"
+    made = engine._client.events(since=began, until=int(time.time()) + 1, filters={"event": "create"}, decode=True)
+    assert [event for event in made if event["Actor"]["Attributes"].get("image") == BASE] == []

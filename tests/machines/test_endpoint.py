@@ -1,0 +1,74 @@
+"""Which engine is meant: the variables, docker's contexts, the sockets; and what ssh says where it does not lead there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provision.errors import EngineUnreachable
+from provision.machines.endpoint import DEFAULT, endpoint
+from provision.machines.engine import connect
+from provision.machines.tunnel import Tunnel
+
+
+def context(home: Path, name: str, host: str, *, current: bool = False, tls: bool = False, **more: Any) -> None:
+    """Write a context as the docker client keeps it."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    folder = home / ".docker" / "contexts"
+    (folder / "meta" / digest).mkdir(parents=True)
+    told = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": False, **more}}}
+    (folder / "meta" / digest / "meta.json").write_text(json.dumps(told))
+    if current:
+        (home / ".docker" / "config.json").write_text(json.dumps({"currentContext": name}))
+    if tls:
+        (folder / "tls" / digest / "docker").mkdir(parents=True)
+
+
+def test_docker_host_goes_before_every_context(tmp_path: Path) -> None:
+    context(tmp_path, "gpu7", "ssh://ada@gpu7", current=True)
+    found = endpoint({"HOME": str(tmp_path), "DOCKER_HOST": "tcp://there:2375", "DOCKER_CONTEXT": "gpu7"})
+    assert (found.host, found.origin, found.remote) == ("tcp://there:2375", "DOCKER_HOST", True)
+
+
+def test_a_named_context_goes_before_the_current_one(tmp_path: Path) -> None:
+    context(tmp_path, "gpu7", "ssh://ada@gpu7", current=True)
+    context(tmp_path, "lab", "tcp://lab:2376", tls=True, SkipTLSVerify=True)
+    current = endpoint({"HOME": str(tmp_path)})
+    assert (current.host, current.origin, current.certificates) == ("ssh://ada@gpu7", "context gpu7", None)
+    named = endpoint({"HOME": str(tmp_path), "DOCKER_CONTEXT": "lab"})
+    assert named.host == "tcp://lab:2376" and named.certificates and not named.verify
+    assert endpoint({"HOME": str(tmp_path), "DOCKER_CONTEXT": "default"}).remote is False
+
+
+def test_the_client_keeps_its_contexts_where_docker_config_says(tmp_path: Path) -> None:
+    context(tmp_path, "gpu7", "unix:///elsewhere.sock", current=True)
+    assert endpoint({"DOCKER_CONFIG": str(tmp_path / ".docker")}).host == "unix:///elsewhere.sock"
+
+
+def test_a_context_that_is_not_there_is_named_and_no_other_engine_taken(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnreachable, match="no docker context 'gone'") as caught:
+        connect({"HOME": str(tmp_path), "DOCKER_CONTEXT": "gone"}, "")
+    assert "docker context ls" in caught.value.hint
+
+
+def test_where_docker_has_no_socket_podmans_own_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provision.machines.endpoint.DEFAULT", f"unix://{tmp_path}/no.sock")
+    (tmp_path / "podman").mkdir()
+    (tmp_path / "podman" / "podman.sock").touch()
+    found = endpoint({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)})
+    assert found.host == f"unix://{tmp_path}/podman/podman.sock" and DEFAULT.startswith("unix://")
+
+
+def test_what_ssh_says_is_the_error_and_nothing_of_it_is_left(tmp_path: Path) -> None:
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\necho 'Host key verification failed.' >&2\nexit 255\n")
+    program.chmod(0o755)
+    with pytest.raises(EngineUnreachable, match="cannot be reached by ssh") as caught:
+        Tunnel("ssh://ada@gpu7:2222", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert caught.value.context == "Host key verification failed." and "ssh ssh://ada@gpu7:2222 true" in caught.value.hint
+    with pytest.raises(EngineUnreachable, match="no ssh client"):
+        Tunnel("ssh://gpu7", {"PATH": "/nowhere"})
