@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -59,10 +60,11 @@ def with_buildkit(order: Order, environ: Mapping[str, str], on_line: OnLine) -> 
     raise Refused("; ".join(reasons) or "there is no docker client on the PATH")
 
 
-def with_classic(api: Any, order: Order, on_line: OnLine) -> None:
+def with_classic(api: Any, order: Order, stages: Mapping[str, str], on_line: OnLine) -> None:
     """Build with the classic builder over the Engine API; it knows no mounts, and is given none. Raises BuildFailed.
 
-    An interruption leaves no container behind (`forcerm`).
+    It leaves an image of each stage behind, which carries the labels `stages`. An interruption leaves no container behind
+    (`forcerm`).
     """
     if order.secrets:
         raise BuildFailed(
@@ -71,7 +73,8 @@ def with_classic(api: Any, order: Order, on_line: OnLine) -> None:
             hint="install BuildKit's client: apt-get install docker-buildx-plugin; or use a mirror without a password",
             reference="build-secrets-need-buildkit",
         )
-    context = {**order.context, "Dockerfile": without_mounts(_text(order.context["Dockerfile"])).encode()}
+    dockerfile = _labelled(without_mounts(_text(order.context["Dockerfile"])), stages)
+    context = {**order.context, "Dockerfile": dockerfile.encode()}
     with packed(context) as archive:
         stream = api.build(
             fileobj=archive,
@@ -90,6 +93,11 @@ def with_classic(api: Any, order: Order, on_line: OnLine) -> None:
 def without_mounts(dockerfile: str) -> str:
     """Return a Dockerfile without BuildKit's mounts. Ours only speed things up or carry secrets: the result is the same."""
     return _MOUNTS.sub("", dockerfile)
+
+
+def _labelled(dockerfile: str, labels: Mapping[str, str]) -> str:
+    line = "LABEL " + " ".join(f"{name}={json.dumps(value)}" for name, value in labels.items())
+    return re.sub(r"^(FROM .*)$", lambda found: f"{found[1]}\n{line}", dockerfile, flags=re.MULTILINE)
 
 
 @contextmanager

@@ -199,7 +199,7 @@ class Engine:
             with_buildkit(order, self.environ, on_line)
         except Refused as reason:
             on_fallback(str(reason))
-            with_classic(self._client.api, order, on_line)
+            with_classic(self._client.api, order, self._labels("stage"), on_line)
 
     @contextmanager
     def container(self, settings: ContainerSettings) -> Iterator[ContainerMachine]:
@@ -237,9 +237,12 @@ class Engine:
             self._client.images.remove(str(image.id), force=True)
             removed.append(f"image {', '.join(image.tags) or image.short_id}")
         if build_cache.ours(self._client.api.df().get("BuildCache") or []):
-            taken = build_cache.take_away(self._client.api)
-            removed.append(f"{taken.freed / 1e6:.0f} MB of build cache")
+            removed.append(f"{build_cache.take_away(self._client.api) / 1e6:.0f} MB of build cache")
         return removed
+
+    def unclaimed_cache(self) -> int:
+        """Return the bytes of BuildKit's records that do not say whose they are."""
+        return build_cache.unclaimed(self._client.api.df().get("BuildCache") or [])
 
 
 def _strictly_mounted(given: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from testcontainers.core.container import DockerContainer
 
 from provision.errors import EngineUnreachable, MachineError
 from provision.formats.json import schema
+from provision.machines.build_cache import ours
 from provision.machines.building import Order
 from provision.machines.engine import PLAIN_USER, ContainerSettings, Engine, Mount, connect
 from provision.machines.interface import Outcome
@@ -22,6 +23,7 @@ from provision.mirrors.environment import AUTHORITIES
 from provision.surroundings import BUNDLE
 from tests.conftest import REAL_ENVIRON
 from tests.engine.conftest import HOME, IMAGE
+from tests.engine.own_engine import BASE
 from tests.program import environ, report, run, status_of
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
@@ -179,6 +181,24 @@ def test_down_takes_away_ours_and_nothing_else(engine: Engine, first: dict[str, 
     assert done.returncode == 0 and "removed image provision-test/down:latest" in done.stdout
     assert mine.images() == [] and engine.image(IMAGE) is not None
     assert "Nothing of ours is here." in run("down", env=environ(tmp_path)).stdout
+
+
+def test_down_takes_our_build_cache_and_leaves_other_peoples(engine: Engine, tmp_path: Path) -> None:
+    mine = Engine(engine._client, str(tmp_path), REAL_ENVIRON)
+    cached = "RUN --mount=type=cache,id=provision-uv,target=/var/cache/provision-uv"
+    for name, run_it in (
+        ("ours", f"{cached} echo {tmp_path} >/var/cache/provision-uv/x"),
+        ("theirs", f"RUN echo {tmp_path}"),
+    ):
+        mine.build(Order({"Dockerfile": f"FROM {BASE}\n{run_it} >/y\n".encode()}, f"provision-test/{name}"), print, print)
+    [foreign] = [row for row in _cache(engine) if f"exec /bin/sh -c echo {tmp_path}" in row["Description"]]
+    removed = mine.remove_ours()
+    assert any("MB of build cache" in line for line in removed)
+    assert ours(_cache(engine)) == [] and foreign["ID"] in {row["ID"] for row in _cache(engine)}
+
+
+def _cache(engine: Engine) -> list[dict[str, Any]]:
+    return list(engine._client.api.df()["BuildCache"])
 
 
 def test_mounts_are_read_only_unless_said(engine: Engine, image: str, tmp_path: Path) -> None:

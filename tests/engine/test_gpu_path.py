@@ -37,8 +37,7 @@ def hooked(
 ) -> Iterator[OwnEngine]:
     """An engine with the hook on its PATH, and the image in it."""
     folder = tmp_path_factory.mktemp("hooked")
-    capture = nvidia_smi.CAPTURES / "tesla-t4.xml"
-    files = {str(card / "nvidia-smi"): "/usr/bin/nvidia-smi", str(capture): str(capture)}
+    files = {str(card / "nvidia-smi"): "/usr/bin/nvidia-smi"}
     toolkit = tmp_path_factory.mktemp("toolkit")
     nvidia_hook.install(toolkit, files, folder / "asked")
     found = OwnEngine(folder, {"PATH": f"{toolkit}:{environ(folder)['PATH']}"})
@@ -49,6 +48,7 @@ def hooked(
 
 
 def place(home: Path, card: Path, **more: str) -> dict[str, str]:
+    """The environment of a machine with that card."""
     found = environ(home, **more)
     return {**found, "PATH": f"{card}:{found['PATH']}"}
 
@@ -58,10 +58,11 @@ def place(home: Path, card: Path, **more: str) -> dict[str, str]:
 def test_a_request_for_gpus_reaches_the_hook_and_the_card_is_seen_inside(
     hooked: OwnEngine, card: Path, tmp_path: Path
 ) -> None:
-    done = run(*QUESTION, f"--image={IMAGE}", env=place(tmp_path, card, DOCKER_HOST=hooked.environ["DOCKER_HOST"]))
+    here = {name: hooked.environ[name] for name in ("DOCKER_HOST", "PATH")}
+    done = run(*QUESTION, f"--image={IMAGE}", env=place(tmp_path, card, **here))
     found = {check["id"]: check for check in report(done)["checks"]}
     rows = ("host.gpu.visible", "host.driver.loaded", "engine.gpu_runtime", "engine.environment", "engine.gpu_uuids")
-    assert {name: found[name]["status"] for name in rows} == dict.fromkeys(rows, "pass"), done.stdout[-3000:]
+    assert {name: found[name]["summary"] for name in rows if found[name]["status"] != "pass"} == {}
     assert "the same 1 GPUs" in found["engine.gpu_uuids"]["summary"]
     [call] = [json.loads(line) for line in (hooked.folder / "asked").read_text().splitlines()]
     assert call["words"] == ["prestart"] and "NVIDIA_VISIBLE_DEVICES=all" in call["env"]

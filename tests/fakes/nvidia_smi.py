@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import sys
 from pathlib import Path
 
@@ -19,8 +18,9 @@ BEHAVIOURS = (
 )
 
 _PROGRAM = """#!{python} -S
-import signal, sys, time
-behaviour, capture, capability, uuid = {behaviour!r}, {capture!r}, {capability!r}, {uuid!r}
+import re, signal, sys, time
+behaviour, capability, uuid = {behaviour!r}, {capability!r}, {uuid!r}
+content = {content!r}
 if behaviour == "ignore-term":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if behaviour in ("sleep", "ignore-term"):
@@ -44,10 +44,13 @@ if any(word.startswith("--query-gpu=") for word in sys.argv[1:]):
         sys.exit(2)
     print(uuid + ", " + capability)
     sys.exit(0)
+if sys.argv[1:] == ["-L"]:
+    told = [re.findall(b"<%s>(.*?)</%s>" % (key, key), content) for key in (b"product_name", b"uuid")]
+    for number, (card, its) in enumerate(zip(*told)):
+        print("GPU %d: %s (UUID: %s)" % (number, card.decode(), its.decode()))
+    sys.exit(0)
 if sys.argv[1:] != ["-q", "-x"]:
     sys.exit(2)
-with open(capture, "rb") as file:
-    content = file.read()
 sys.stdout.buffer.write(content[: len(content) // 2] if behaviour == "half" else content)
 """
 
@@ -68,11 +71,10 @@ def install(
     """
     if behaviour not in BEHAVIOURS:
         raise ValueError(f"{behaviour!r} is none of {BEHAVIOURS}")
+    content = (CAPTURES / capture).read_bytes()
     program = folder / "nvidia-smi"
     program.write_text(
-        _PROGRAM.format(
-            python=python, behaviour=behaviour, capture=str(CAPTURES / capture), capability=capability, uuid=uuid
-        )
+        _PROGRAM.format(python=python, behaviour=behaviour, content=content, capability=capability, uuid=uuid)
     )
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    program.chmod(0o755)
     return program
