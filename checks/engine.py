@@ -36,6 +36,11 @@ WORDS = (  # what engines say when a container does not start → code, hint
     ),
     (r"no space left on device", "disk-full", "docker system prune"),
     (
+        r"container-init binary not found",
+        "init-missing",
+        "Podman's init is not on its machine: apt-get install catatonit",
+    ),
+    (
         r"bind source path does not exist|statfs \S+: no such file",
         "folder-elsewhere",
         "the engine's machine has no such folder: run provision there",
