@@ -16,7 +16,9 @@ import io
 import json
 import os
 import secrets
+import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -35,15 +37,19 @@ HERE = Path(__file__).parent
 EXTRA = "einops"
 OURS, PLAIN, AGAIN = "provision-bench/ours", "provision-bench/plain", "provision-bench/again"
 CONTAINERS = Path("/sys/fs/cgroup/cpuacct/docker/cpuacct.usage")
+SECONDS_BETWEEN_LOOKS = 3
 LIMITS = {"cold build": 0.6, "one package more": 0.25, "size": 0.8}
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A build: seconds, the processor's seconds, and the mark by which another finds its layers."""
+    """A build: seconds, the processor's seconds, the bytes that the engine's folder grew by at most, and the mark by which
+    another finds its layers.
+    """
 
     seconds: float
     cpu: float
+    peak: int
     mark: str
 
 
@@ -84,7 +90,8 @@ def main() -> None:
         Row("one package more", "s", added.seconds, plain_added.seconds),
         Row("size", "GB", _size(engine, AGAIN) / 1e9, _size(engine, PLAIN) / 1e9),
     ]
-    page = "".join(_page(rows, _differences(engine, OURS, AGAIN), engine, given.cuda))
+    peak = max(mine.peak for mine, _ in turns)
+    page = "".join(_page(rows, peak, _differences(engine, OURS, AGAIN), engine, given.cuda))
     given.out.write_text(page, "utf-8")
     print(page)
 
@@ -127,11 +134,26 @@ def _timed(engine: Engine, order: Order) -> Timed:
     def refuse(reason: str) -> None:
         raise SystemExit(f"the benchmark needs BuildKit: {reason}")
 
+    folder, ended, sizes = engine.describe()[0]["DockerRootDir"], threading.Event(), [0]
+
+    def watch() -> None:
+        while not ended.wait(SECONDS_BETWEEN_LOOKS):
+            told = subprocess.run(["du", "-sxB1", folder], capture_output=True, text=True, check=False).stdout
+            sizes.append(int(told.split()[0]))
+
+    sizes[0] = int(subprocess.run(["du", "-sxB1", folder], capture_output=True, text=True, check=False).stdout.split()[0])
+    watcher = threading.Thread(target=watch)
     began, before = time.monotonic(), _cpu()
-    engine.build(order, lambda line: None, refuse)
+    watcher.start()
+    try:
+        engine.build(order, lambda line: None, refuse)
+        seconds, cpu = time.monotonic() - began, _cpu() - before
+    finally:
+        ended.set()
+        watcher.join()
     mark = order.context["ca/README"]
     assert isinstance(mark, bytes)
-    return Timed(time.monotonic() - began, _cpu() - before, mark.decode())
+    return Timed(seconds, cpu, max(sizes) - sizes[0], mark.decode())
 
 
 def _cpu() -> float:
@@ -180,7 +202,7 @@ class _Stream(io.RawIOBase):
         return taken
 
 
-def _page(rows: list[Row], different: list[str], engine: Engine, cuda: list[str] | None) -> Iterator[str]:
+def _page(rows: list[Row], peak: int, different: list[str], engine: Engine, cuda: list[str] | None) -> Iterator[str]:
     yield "# The image beside a plain Dockerfile\n\nWritten by `benchmarks/image.py`; two turns, one after the other. Same "
     yield "base, same versions, nothing cached but the base. The plain one is `benchmarks/Dockerfile.plain`, built by the "
     yield f"same client. Load of the machine's {os.cpu_count()} processors at the end: {os.getloadavg()[0]:.1f}.\n\n"
@@ -188,6 +210,7 @@ def _page(rows: list[Row], different: list[str], engine: Engine, cuda: list[str]
     yield from map(str, rows)
     yield f"\nFiles of a second cold build of the same lock that differ in more than their times: {len(different)}"
     yield f"{': ' if different else ''}{', '.join(different[:20])}.\n"
+    yield f"\nWhile ours was built, the engine's folder grew by {peak / 1e9:.1f} GB at most (`peaks` in the matrix).\n"
     yield f"\n## Layers, CPU\n\n{_layers(engine, AGAIN)}"
     if cuda:
         image, report = cuda

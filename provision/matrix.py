@@ -132,6 +132,14 @@ class Base(Row):
 
 
 @dataclass(frozen=True)
+class Peak(Row):
+    """The most that the engine's folder grew by while an image of a variant was built, nothing of it being there before."""
+
+    variant: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Matrix:
     """The whole table."""
 
@@ -142,6 +150,11 @@ class Matrix:
     nvcc: tuple[Nvcc, ...]
     torch_indexes: tuple[TorchIndex, ...]
     bases: tuple[Base, ...]
+    peaks: tuple[Peak, ...]
+
+    def peak(self, variant: str) -> int:
+        """Bytes of disk that a first build takes for a while."""
+        return next(row.bytes for row in self.peaks if row.variant == variant)
 
     def floor(self, wheel: Wheel) -> Floor:
         """The floor of a CUDA wheel; `load_matrix` has made sure that there is one."""
@@ -190,6 +203,7 @@ def parse_matrix(data: Any, name: str) -> Matrix:
         nvcc=_rows(name, data, "nvcc", Nvcc),
         torch_indexes=_rows(name, data, "torch_indexes", TorchIndex),
         bases=_rows(name, data, "bases", Base),
+        peaks=_rows(name, data, "peaks", Peak),
     )
     _validate(name, matrix)
     return matrix
@@ -246,6 +260,8 @@ def _validate(name: str, matrix: Matrix) -> None:
     for variant in ("cpu", "cuda"):
         if sum(row.variant == variant for row in matrix.defaults) != 1:
             raise _bad(name, f"defaults: one row for {variant} was expected")
+        if sum(row.variant == variant for row in matrix.peaks) != 1:
+            raise _bad(name, f"peaks: one row for {variant} was expected")
     seen = set()
     for wheel in matrix.wheels:
         _validate_wheel(name, matrix, wheel)

@@ -319,7 +319,7 @@ def _image_steps(site: Site, engine: Engine) -> Iterable[Step]:
 
     yield base
     yield lock
-    yield Image(engine, site.tag, chosen.variant, recipe, lambda: _engine_disk(site))
+    yield Image(engine, site.tag, load_matrix().peak(chosen.variant), recipe, lambda: _engine_disk(site))
 
 
 def _revision(site: Site) -> str:

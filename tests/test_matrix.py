@@ -72,6 +72,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("wheels.1", "cu124", "wheels: a list of rows"),
         ("bases.0", "debian", "bases[0]: a mapping was expected"),
         ("defaults.0.variant", "rocm", "defaults: one row for cpu"),
+        ("peaks.0.variant", "rocm", "peaks: one row for cpu"),
     ],
 )
 def test_a_wrong_matrix_is_refused_with_the_place(path: str, value: Any, words: str) -> None:

@@ -23,7 +23,6 @@ from provision.steps.interface import Change
 FINGERPRINT = "io.provision.fingerprint"
 NOTHING = b"kept so that the folder is never empty\n"
 SCRIPTS = ("system.sh", "install.sh", "sbom.py", "health.py")
-PEAK = {"cpu": 5_000_000_000, "cuda": 15_000_000_000}  # bytes in the engine's folder while it builds: a guess
 _INSTRUCTION = re.compile(r"^(Step \d+/\d+ :|#\d+ (?=\[))(?P<what>.*)")
 _WORDS = 110  # characters of an instruction that are told
 
@@ -87,17 +86,18 @@ class Recipe:
 class Image:
     """An image of ours by its tag; as wanted when its fingerprint label is the recipe's.
 
-    `recipe` returns None while nothing is pinned; `disk` is where the engine keeps images, None where it is elsewhere.
+    `recipe` returns None while nothing is pinned; `disk` is where the engine keeps images, None where it is elsewhere;
+    `peak` the bytes that a first build takes of it for a while.
     """
 
     name = "image"
 
     def __init__(
-        self, engine: Engine, tag: str, variant: str, recipe: Callable[[], Recipe | None], disk: Callable[[], Disk | None]
+        self, engine: Engine, tag: str, peak: int, recipe: Callable[[], Recipe | None], disk: Callable[[], Disk | None]
     ) -> None:
         self._engine = engine
         self.tag = tag
-        self._variant = variant
+        self._peak = peak
         self._recipe = recipe
         self._disk = disk
 
@@ -107,7 +107,7 @@ class Image:
         here = self._engine.image(self.tag)
         if recipe and here and (here["Config"]["Labels"] or {}).get(FINGERPRINT) == recipe.fingerprint():
             return None
-        details = [f"up to {_size(PEAK[self._variant])} of disk while it builds"]
+        details = [f"up to {_size(self._peak)} of disk while it builds"]
         if recipe:
             details += [f"FROM {recipe.base}", f"torch {recipe.pins.version('torch')} and all else as the lock pins it"]
         return Change(f"{'rebuild' if here else 'build'} {self.tag}", details)
@@ -136,9 +136,9 @@ class Image:
 
     def _make_sure_of_room(self) -> None:
         disk = self._disk()
-        if disk and disk.free is not None and disk.free < PEAK[self._variant] and not self._engine.image(self.tag):
+        if disk and disk.free is not None and disk.free < self._peak and not self._engine.image(self.tag):
             raise StepFailed(
-                f"a first build takes up to {_size(PEAK[self._variant])}, and {disk.path} has {_size(disk.free)} free",
+                f"a first build takes up to {_size(self._peak)}, and {disk.path} has {_size(disk.free)} free",
                 hint="docker system prune   # or move the engine's folder: `data-root` in /etc/docker/daemon.json",
                 reference="disk-too-small",
             )

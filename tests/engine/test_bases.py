@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from provision import lock, pins
 from provision.errors import MachineError, StepFailed
 from provision.events import Event, Note, silent
 from provision.machines.engine import Engine
 from provision.machines.local import LocalMachine
+from provision.plan import converge
+from provision.site import steps, survey
+from provision.spec import load
 from provision.steps.base import Base, Bootstrapped, Pulled, Route
+from tests.engine.test_reaching import needed
 from tests.fakes.registry import Registry, registry
+from tests.fakes.token_registry import PROGRAM, token_registry
+from tests.program import environ
 
 NOWHERE = "127.0.0.1:1/nothing/here:latest"
 
@@ -75,3 +83,25 @@ def test_no_way_at_all_names_every_way_that_was_tried(engine: Engine) -> None:
     with pytest.raises(StepFailed, match="no base image could be had") as caught:
         Base(engine, routes).apply(silent)
     assert "could not be pulled" in caught.value.context and "mmdebstrap" in caught.value.hint
+
+
+def test_nvidias_own_image_comes_by_digest_through_the_mirror_that_was_set_and_is_pinned(
+    engine: Engine, tmp_path: Path
+) -> None:
+    needed(PROGRAM, "docker-registry")
+    tag = "nvidia/cuda:13.0.1-devel-ubuntu24.04"
+    with token_registry(tmp_path) as real:
+        pushed = real.put(*tag.split(":"))
+        flags = {"engine": "docker", "gpu": "none", "image.variant": "cuda", "image.base": "nvidia/cuda"}
+        spec = load(profile="smoke", flags={**flags, "mirrors.docker": f"http://{real.host}"})
+        site = survey(spec, environ(tmp_path))
+        assert site.resolution.base == tag
+        heard: list[Event] = []
+        real.granted.clear()
+        converge([step for step in steps(site) if step.name in ("base", "lock")], heard.append)
+        engine._client.images.remove(f"{real.host}/{tag}", force=True)
+    assert real.granted[0] == "repository:nvidia/cuda:pull"
+    assert any(isinstance(event, Note) and f"{real.host}/{tag} is {pushed}" in event.text for event in heard)
+    [pinned] = pins.relatives(lock.load(site.lock), "")
+    assert (pinned.base, pinned.base_digest) == (tag, pushed)
+    assert any(pushed in step.diff().summary for step in steps(site) if step.name == "base")  # type: ignore[union-attr]

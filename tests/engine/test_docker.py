@@ -191,7 +191,7 @@ def test_down_takes_our_build_cache_and_leaves_other_peoples(engine: Engine, tmp
         ("theirs", f"RUN echo {tmp_path}"),
     ):
         mine.build(Order({"Dockerfile": f"FROM {BASE}\n{run_it} >/y\n".encode()}, f"provision-test/{name}"), print, print)
-    [foreign] = [row for row in _cache(engine) if f"exec /bin/sh -c echo {tmp_path}" in row["Description"]]
+    [foreign] = [row for row in _cache(engine) if f"exec /bin/sh -c echo {tmp_path} >/y" in row["Description"]]
     removed = mine.remove_ours()
     assert any("MB of build cache" in line for line in removed)
     assert ours(_cache(engine)) == [] and foreign["ID"] in {row["ID"] for row in _cache(engine)}

@@ -12,7 +12,7 @@ from provision.events import Event, Note, silent
 from provision.facts.host import Disk
 from provision.machines.building import Order
 from provision.pins import Pin, Pins
-from provision.steps.image import FINGERPRINT, PEAK, Image, Recipe, resolution_label
+from provision.steps.image import FINGERPRINT, Image, Recipe, resolution_label
 from provision.steps.inputs import Inputs
 
 PINS = Pins({}, "2.13.0", "cu130", "debian:x", "", (Pin("torch", "2.13.0", ("sha256:aa",), "torch"),))
@@ -43,9 +43,12 @@ class FakeEngine:
         return "sha256:x"
 
 
+PEAK = 15_000_000_000
+
+
 def image(engine: FakeEngine, recipe: Recipe | None = RECIPE, free: int | None = None) -> Image:
     disk = Disk("/var/lib/docker", free=free)
-    return Image(engine, "x:latest", "cuda", lambda: recipe, lambda: disk)  # type: ignore[arg-type]
+    return Image(engine, "x:latest", PEAK, lambda: recipe, lambda: disk)  # type: ignore[arg-type]
 
 
 def test_the_fingerprint_moves_with_what_goes_in_and_not_with_credentials() -> None:
@@ -84,7 +87,7 @@ def test_a_first_build_that_cannot_fit_is_not_begun() -> None:
     with pytest.raises(StepFailed, match=r"takes up to 15\.0 GB, and /var/lib/docker has 9\.0 GB free") as caught:
         image(engine, free=9_000_000_000).apply(silent)
     assert caught.value.name == "disk-too-small" and "prune" in caught.value.hint and not engine.orders
-    image(engine, free=PEAK["cuda"]).apply(silent)
+    image(engine, free=PEAK).apply(silent)
     assert len(engine.orders) == 1
 
 
