@@ -137,7 +137,7 @@ def _judge_fact(check: Check, seen: Seen, about: About, findings: Mapping[str, F
     left_out = next(
         (findings[need] for need in check.needs if need in findings and findings[need].status is Status.SKIP), None
     )
-    if left_out:
+    if left_out and not check.required(about):
         return skipped(left_out.code, left_out.summary), 0.0
     culprit = findings.get(STAGES.get(seen.stage, seen.stage))
     if seen.trouble and culprit and culprit.status in BROKEN:
@@ -207,9 +207,11 @@ def read_lines(done: Completed) -> Seen:
             told = json.loads(line)
         except ValueError:
             continue  # cut off in the middle by the probe's end; the stage stays the one begun
-        if "begin" in told:
+        if not isinstance(told, dict):
+            continue  # the interpreter's own start says what it likes
+        if set(told) == {"begin"}:
             stage = told["begin"]
-        else:
+        elif set(told) == {"fact", "value", "error", "seconds"}:
             facts[told["fact"]] = Fact(told["value"], told["error"], told["seconds"])
             stage = ""
     return Seen(facts, stage, _trouble(done))

@@ -6,15 +6,11 @@ Runs through `loader`; standard library only. A thing that cannot be looked at s
 from __future__ import annotations
 
 import os
-import signal
 import stat
-import subprocess
 import sys
 from typing import Any
 
-from checks.probes.loader import Stage
-
-OUTPUT = 1 << 20  # bytes kept of an output, a file or a page
+from checks.probes.loader import KEPT, Stage, hear
 
 
 def main(params: dict[str, Any]) -> None:
@@ -25,24 +21,18 @@ def main(params: dict[str, Any]) -> None:
 
 def command(argv: list[str], options: dict[str, Any], fact: dict[str, Any]) -> None:
     """As a shell has it: 127 where there is no such program, 126 where it may not be run."""
-    environment = dict(os.environ, **options.get("env", {}))
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     try:
-        process = subprocess.Popen(argv, env=environment, start_new_session=True, **pipes)  # type: ignore[call-overload]
+        told = hear(argv, options["timeout"], dict(os.environ, **options.get("env", {})))
     except OSError as error:
         fact.update(exit_code=127 if isinstance(error, FileNotFoundError) else 126, stdout="", stderr=str(error))
         return
-    try:
-        out, err = process.communicate(timeout=options["timeout"])
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
+    if told["late"]:
         fact["late"] = options["timeout"]
-    fact.update(exit_code=process.returncode, stdout=text(out), stderr=text(err))
+    fact.update(exit_code=told["code"], stdout=told["out"], stderr=told["err"])
 
 
 def text(data: bytes) -> str:
-    return data[:OUTPUT].decode("utf-8", "replace")
+    return data[:KEPT].decode("utf-8", "replace")
 
 
 def file(path: str, options: dict[str, Any], fact: dict[str, Any]) -> None:
@@ -69,11 +59,11 @@ def read(path: str, wanted: list[str], fact: dict[str, Any]) -> None:
 
     try:
         with open(path, "rb") as opened:
-            data = opened.read(OUTPUT)
+            data = opened.read(KEPT)
             fact["contents"] = text(data)
             sums = {name: hashlib.new(name, data) for name in wanted if name != "contents"}
             while sums and data:
-                data = opened.read(OUTPUT)
+                data = opened.read(KEPT)
                 for digest in sums.values():
                     digest.update(data)
     except OSError as error:
@@ -155,7 +145,7 @@ def http(url: str, options: dict[str, Any], fact: dict[str, Any]) -> None:
         return
     with reply:
         headers = ["%s: %s" % pair for pair in reply.headers.items()]
-        fact.update(status=reply.getcode(), body=text(reply.read(OUTPUT)), headers=headers)
+        fact.update(status=reply.getcode(), body=text(reply.read(KEPT)), headers=headers)
 
 
 def address(subject: str, options: dict[str, Any], fact: dict[str, Any]) -> None:

@@ -11,13 +11,12 @@ import re
 import resource
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 from typing import Any
 
 from checks.probes import folder
-from checks.probes.loader import Stage
+from checks.probes.loader import Stage, hear
 
 MEMORY = 8 << 30  # bytes of address space for this probe and for what it starts: nvcc takes well under 1 GiB
 TOOLS = ("nvcc", "ptxas", "fatbinary", "nvlink", "cuobjdump")  # what compilers at run time call (CHECKS, C3)
@@ -171,13 +170,11 @@ def interfaces() -> list[str] | None:
 
 
 def output(argv: list[str], timeout: float = 60) -> dict[str, Any]:
-    """Both streams and the exit code of a command that must end within `timeout` seconds."""
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
-    return {
-        "code": done.returncode,
-        "out": done.stdout.decode("utf-8", "replace"),
-        "err": done.stderr.decode("utf-8", "replace"),
-    }
+    """Both streams and the exit code of a command. Raises TimeoutError where it does not end within `timeout` seconds."""
+    told = hear(argv, timeout)
+    if told.pop("late"):
+        raise TimeoutError("%s gave no answer in %g s" % (argv[0], timeout))
+    return told
 
 
 def pip_settings() -> dict[str, str] | None:
@@ -193,7 +190,7 @@ def pip_settings() -> dict[str, str] | None:
         found = {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}
         for key in {key for key, _, _ in pairs if sum(other == key for other, _, _ in pairs) > 1}:
             found[key] = output([*config, "get", key])["out"].strip()
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return None
     return found
 

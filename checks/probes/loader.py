@@ -12,12 +12,15 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
+import threading
 import time
 import types
 from typing import Any
 
 FACTS = 1
+KEPT = 1 << 20  # bytes of an output that are kept; what floods is heard to its end and forgotten
 
 
 def say(**line: Any) -> None:
@@ -25,6 +28,45 @@ def say(**line: Any) -> None:
     data = (json.dumps(line, default=str) + "\n").encode()
     while data:
         data = data[os.write(FACTS, data) :]
+
+
+class Stream(threading.Thread):
+    """Hears one stream of a command to its end, in a thread of its own; a grandchild may keep it open for ever."""
+
+    def __init__(self, pipe: Any) -> None:
+        super().__init__(daemon=True)
+        self.kept = b""
+        self.pipe = pipe
+        self.start()
+
+    def run(self) -> None:
+        with self.pipe:
+            for chunk in iter(lambda: os.read(self.pipe.fileno(), 65536), b""):
+                self.kept += chunk[: KEPT - len(self.kept)]
+
+    def text(self) -> str:
+        self.join(1.0)
+        return self.kept.decode("utf-8", "replace")
+
+
+def hear(argv: list[str], timeout: float, env: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return a command's "code", "out" and "err", and "late": it had not ended within `timeout` seconds and was ended.
+
+    Raises OSError where it cannot be started. It has a session of its own, which is ended with it.
+    """
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(argv, env=env, start_new_session=True, **pipes)
+    out, err = Stream(process.stdout), Stream(process.stderr)
+    late = False
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        late = True
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return {"code": process.returncode, "out": out.text(), "err": err.text(), "late": late}
 
 
 class Enough(Exception):
@@ -93,6 +135,7 @@ def start() -> None:
     global FACTS
     FACTS = os.dup(1)
     os.dup2(2, 1)
+    os.write(FACTS, b"\n")  # whatever the interpreter said while it started ends here
     faulthandler.enable(file=2)
     keep_small()
     for name in ("checks", "checks.probes"):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 from typing import Any
 
 from checks.probes.devices import allreduce, peers
-from checks.probes.loader import Stage
+from checks.probes.loader import Stage, hear
 
 LIMIT = 60.0  # seconds that peer copies and an all-reduce may take (CHECKS, X2)
 
@@ -15,8 +14,8 @@ LIMIT = 60.0  # seconds that peer copies and an all-reduce may take (CHECKS, X2)
 def main(params: dict[str, Any]) -> None:
     torch = importlib.import_module("torch")
     with Stage("multigpu.nvlink") as fact:
-        done = subprocess.run(["nvidia-smi", "nvlink", "-s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
-        fact.update(code=done.returncode, out=done.stdout.decode("utf-8", "replace")[:8000])
+        told = hear(["nvidia-smi", "nvlink", "-s"], 30.0)
+        fact.update(code=told["code"], out=told["out"][:8000])
     with Stage("multigpu.allreduce", LIMIT) as fact:
         allreduce(torch, fact)
     with Stage("multigpu.peer", LIMIT) as fact:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from checks.interface import About, Check, Fact, Judgement, always, failed, passed, skipped
+from checks.probes import loader
 from checks.runner import Seen, read_lines, run, run_script
 from provision.events import CheckDone, Event
 from provision.findings import Report, Status
@@ -96,6 +97,37 @@ def test_a_fact_that_is_simply_not_told_is_unknown() -> None:
 def test_half_a_line_and_noise_are_not_facts() -> None:
     seen = probe_of("Loading…", fact("host.one"), '{"begin": "torch.two"}', '{"fact": "torch.two", "val', code=-9)
     assert seen.stage == "torch.two" and set(seen.facts) == {"host.one"}
+
+
+@pytest.mark.parametrize("chatter", ["hello", "42", "[]", "null", '"x"', '{"a": 1}', '{"begin": "host.one", "b": 2}'])
+def test_what_an_interpreter_says_while_it_starts_is_no_fact(chatter: str) -> None:
+    assert set(probe_of(chatter, fact("host.one")).facts) == {"host.one"}
+
+
+def test_a_required_fact_that_was_lost_is_unknown_though_a_need_is_skipped() -> None:
+    needy = (
+        Check("host.one", fine, applies=lambda about: skipped("no-engine", "no engine in use")),
+        Check("torch.two", fine, "p", needs=("host.one",), required=always),
+    )
+    assert statuses(probe_of(), needy)["torch.two"] == "unknown not-reached"
+
+
+def test_a_command_is_heard_to_its_end_and_only_so_much_of_it_is_kept() -> None:
+    flood = [sys.executable, "-c", "import os; [os.write(1, b'x' * (1 << 20)) for _ in range(64)]"]
+    told = loader.hear(flood, 60.0)
+    assert (told["code"], told["late"], len(told["out"])) == (0, False, loader.KEPT)
+
+
+def test_a_grandchild_that_keeps_the_pipe_open_is_not_waited_for() -> None:
+    forking = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(20)\nprint('done', flush=True)"
+    told = loader.hear([sys.executable, "-c", forking], 15.0)
+    assert (told["code"], told["out"], told["late"]) == (0, "done\n", False)
+
+
+def test_a_command_that_stops_itself_is_ended_at_its_deadline() -> None:
+    stopped = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"]
+    told = loader.hear(stopped, 1.0)
+    assert told["late"] and told["code"] < 0
 
 
 def test_a_skip_passes_its_reason_to_what_was_never_said() -> None:
