@@ -48,6 +48,15 @@ def judge_split(fact: Fact, about: About) -> Judgement:
         if reasoning:
             return passed(told, observed=state)
         return warned("thinking-empty", "the thought is empty though it was asked for", observed=state, hint=FAMILY)
+    if state == "truncated" and _ended(fact, about):
+        return failed(
+            "thought-unfinished",
+            f"the model ended in the middle of its thought, after {fact['tokens']} tokens: there is no answer",
+            expected="an end after the answer",
+            observed="an end-of-turn token inside the thought",
+            evidence=reasoning[-400:],
+            hint="look at eos_token_id in generation_config.json, and: provision models verify",
+        )
     if state == "truncated":
         budget = about.spec.generation.max_new_tokens
         return warned(
@@ -66,6 +75,12 @@ def judge_split(fact: Fact, about: About) -> Judgement:
         )
     summary = "no thought though it was asked for"
     return warned("thinking-absent", summary, observed=state, evidence=content[:400], hint=FAMILY)
+
+
+def _ended(fact: Fact, about: About) -> bool:
+    """Whether the model itself came to an end, rather than its budget."""
+    made = about.told.get("generation.basic")
+    return bool(made and made.value.get("ended")) or fact.value.get("finish") == "stop"
 
 
 def judge_off(fact: Fact, about: About) -> Judgement:

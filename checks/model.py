@@ -79,6 +79,15 @@ def judge_roundtrip(fact: Fact, about: About) -> Judgement:
             )
         if not (made["list"] and made["pt"] and made["np"]):
             return failed("tensors-differ", "list, pt and np do not agree", observed=repr(made["text"]), hint=LIBRARIES)
+    highest, embeddings = fact.value.get("highest_id", -1), fact.value.get("embeddings")
+    if embeddings is not None and highest >= embeddings:
+        return failed(
+            "tokenizer-of-another-model",
+            "the tokenizer has tokens that the model knows nothing of: on a GPU they end as a device-side assert",
+            expected=f"ids below {embeddings}",
+            observed=f"ids up to {highest}",
+            hint="provision models verify   # then use the tokenizer of the model's own repository, and that alone",
+        )
     batch = fact.value.get("batch")
     if batch is None:
         return warned("no-padding", "the tokenizer has no padding token: batches will not work", hint=PAD)

@@ -36,13 +36,18 @@ def judge_compile(fact: Fact, about: About) -> Judgement:
         return failed("nvcc-broken", "nvcc could not be run", observed=fact.error["message"], hint=NVCC)
     told = fact["told"]
     if told["code"] or not fact["bytes"]:
-        compiler = "" if fact["host_compiler"] else "nvcc needs a host compiler: apt-get install g++"
+        words = told["err"] or told["out"]
+        hint = "the toolkit's headers are incomplete: provision up"
+        if re.search(r"Could not open output file|No space left|Read-only file system", words):
+            hint = "df -h ${TMPDIR:-/tmp}; ls -ld ${TMPDIR:-/tmp}   # nvcc writes its pieces there, and cannot"
+        elif not fact["host_compiler"]:
+            hint = "nvcc needs a host compiler: apt-get install g++"
         return failed(
             "nvcc-compile-failed",
             f"nvcc does not compile for {fact['architecture']}",
             observed=f"exit {told['code']}",
-            evidence=(told["err"] or told["out"])[-2000:],
-            hint=compiler or "the toolkit's headers are incomplete: provision up",
+            evidence=words[-2000:],
+            hint=hint,
         )
     if fact["magic"] != ELF:
         return warned("cubin-odd", "nvcc made something that is no ELF file", observed=str(fact["magic"]), hint=NVCC)

@@ -1,4 +1,4 @@
-"""Reads one JSON document from stdin, {"modules": {name: source}, "main": name, "params": {…}}, and runs it.
+"""Reads one JSON document from stdin, {"modules": {name: source}, "main": name, "params": {...}}, and runs it.
 
 Started as `python -c <this>`; nothing is written on the machine. Modules keep the names that they have here, so that a
 probe's own imports work in both places. Facts leave as JSON lines on the former stdout, which nobody else can write to
@@ -74,7 +74,7 @@ class Enough(Exception):
 
 
 class Stage:
-    """`with Stage("torch.import") as fact: fact["version"] = …` says {"begin"}, then {"fact"} with its value or error.
+    """`with Stage("torch.import") as fact: fact["version"] = ...` says {"begin"}, then {"fact"} with its value or error.
 
     After `limit` seconds the process says on stderr where it sits, and ends itself. After the stage that the document's
     parameter `until` names, the probe is over.

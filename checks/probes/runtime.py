@@ -204,6 +204,8 @@ def probe_model(torch: Any, params: dict[str, Any]) -> None:
 
         tokenizer = AutoTokenizer.from_pretrained(params["model"], trust_remote_code=params["trust_remote_code"])
         roundtrip(tokenizer, fact)
+        fact["highest_id"] = max(tokenizer.get_vocab().values(), default=-1)
+        fact["embeddings"] = getattr(config.get_text_config(), "vocab_size", None) if config else None
     if tokenizer is None:
         return
     with Stage("tokenizer.chat_template") as fact:

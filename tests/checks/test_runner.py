@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,10 @@ def test_a_required_fact_that_was_lost_is_unknown_though_a_need_is_skipped() -> 
         Check("torch.two", fine, "p", needs=("host.one",), required=always),
     )
     assert statuses(probe_of(), needy)["torch.two"] == "unknown not-reached"
+
+
+def test_the_loader_can_be_an_argument_under_any_locale() -> None:
+    assert Path(loader.__file__).read_bytes().isascii()
 
 
 def test_a_command_is_heard_to_its_end_and_only_so_much_of_it_is_kept() -> None:

@@ -353,6 +353,15 @@ MODELS = (
         "template",
     ),
     _torch(
+        "settings in which every token ends the turn",
+        "CHECKS G2",
+        settings("generation_config.json", eos_token_id=list(range(400))),
+        "generation.thinking_split",
+        "thought-unfinished",
+        1,
+        "eos_token_id",
+    ),
+    _torch(
         "twelve tokens for a thought",
         "sipeed/picoclaw#966",
         lambda model: None,

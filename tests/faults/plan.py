@@ -297,6 +297,8 @@ def _model() -> dict[str, Any]:
         "tokenizer.roundtrip": {
             "texts": [{"text": words, "back": words, **text} for words in TEXTS],
             "batch": {"shape": [2, 9], "mask": [8, 9]},
+            "highest_id": 409,
+            "embeddings": 410,
         },
         "tokenizer.chat_template": {"on": rendered, "off": off, "history": {"text": rendered, "lost": []}},
         "model.loads": {

@@ -1316,7 +1316,10 @@ SPEAKING: tuple[Fault, ...] = (
     Fault(
         "still thinking when the budget is spent",
         "sipeed/picoclaw#966",
-        tell("generation.thinking_split", state="truncated", content=""),
+        lambda plan: (
+            plan.fact("generation.thinking_split").update(state="truncated", content=""),
+            plan.fact("generation.basic").update(ended=False),
+        )[0],
         ("generation.thinking_split",),
         "thinking-truncated",
         0,
