@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -153,6 +154,7 @@ def test_checks_and_run_are_handed_what_the_site_says(
         """Remembers how it was asked to start a container."""
 
         settings: ContainerSettings
+        environ: Mapping[str, str] = MappingProxyType({})
 
         def image(self, name: str) -> dict[str, str]:
             return {"Id": "sha256:0"}

@@ -215,11 +215,11 @@ def _wheel(folder: Path, version: str) -> None:
 
 
 def test_a_cpu_torch_of_somebodys_own_is_found_and_replaced_by_the_real_installer(tmp_path: Path) -> None:
-    machine = LocalMachine(REAL_ENVIRON)
+    machine = LocalMachine({**REAL_ENVIRON, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache")})
     uv = find_uv(machine) or ""
     for version in ("2.13.0+cpu", "2.13.0"):
         _wheel(tmp_path, version)
-    installer = Installer(uv, find_links=(str(tmp_path),), env={"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache")})
+    installer = Installer(uv, find_links=(str(tmp_path),))
     python = str(tmp_path / "own" / "bin" / "python")
     assert machine.run([uv, "venv", "-q", str(tmp_path / "own")], timeout=60).ok
     done = machine.run(installer.add(python, ["torch==2.13.0+cpu"]), env=installer.env, timeout=60)
