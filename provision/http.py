@@ -101,12 +101,10 @@ class Http:
             first = reply.first = first or reply.headers
             if reply.status not in REDIRECT_STATUSES or "location" not in reply.headers:
                 return reply
-            target = urljoin(url, reply.headers["location"])
+            target = _target(reply)
             reply.read_some(65536)
             if target in seen or len(seen) > REDIRECTS:
                 raise reply.error("redirect-loop", f"{reply.host} redirects in a circle, or more than {REDIRECTS} times")
-            if urlsplit(target).scheme not in ("http", "https"):
-                raise reply.error("redirect-refused", f"{reply.host} redirects to something that is not HTTP")
             seen.add(target)
             url = target
 
@@ -116,10 +114,11 @@ class Http:
         Raises SourceError: `login-page` for HTML, `listing-cut` for JSON that does not parse.
         """
         reply = self.get(url, {"Accept": "application/json"}, private)
+        refuse_encoded(reply)
         body = reply.read_all(JSON_LIMIT, self.transport.metadata)
         try:
             return json.loads(body), reply
-        except ValueError:
+        except (ValueError, RecursionError):
             if reply.status != 200:
                 return None, reply
         if looks_like_html(body):
@@ -149,12 +148,38 @@ class Http:
         self._watch.stop()
 
 
+def _target(reply: Reply) -> str:
+    """Return where a redirect leads. Raises SourceError where that is no address of HTTP."""
+    try:
+        target = urljoin(reply.url, reply.headers["location"])
+        if origin(target)[0] in ("http", "https"):
+            return target
+    except ValueError:  # a port or an address in brackets that is none
+        pass
+    raise reply.error("redirect-refused", f"{reply.host} redirects to something that is not HTTP")
+
+
+def refuse_encoded(reply: Reply) -> None:
+    """Raise SourceError where an answer comes in an encoding that was not asked for: its bytes are not the file's."""
+    encoding = reply.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        reply.close()
+        raise reply.error(
+            "encoding-unasked",
+            f"{reply.host} sends {encoding} where the bytes themselves were asked for",
+            hint="a proxy or a filter on the way changes answers: go around it, or use another source",
+        )
+
+
 def status_error(reply: Reply, what: str) -> SourceError:
     """Return the error for a status that says nothing about the repository: 429, 5xx and the odd ones."""
     if reply.status == 429:
         wait = reply.blame().retry_after
         message = f"{reply.host} limits requests" + (f" and asks to wait {wait:.0f} s" if wait else "")
         return reply.error("rate-limited", message, retriable=True, hint="what has come is kept: the same command goes on")
+    if reply.status == 407:
+        hint = "put user and password into HTTPS_PROXY: http://user:password@proxy:port"
+        return reply.error("proxy-refused", "the proxy asks for a password, or refuses the one it got", hint=hint)
     if reply.status >= 500:
         return reply.error("source-unavailable", f"{reply.host} answers {reply.status} for {what}", retriable=True)
     return reply.error("status-unexpected", f"{reply.host} answers {reply.status} for {what}")
@@ -193,7 +218,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds a host asks to wait: `Retry-After` (seconds or a date, RFC 9110 10.2.3), else `RateLimit`'s `t`
     (draft-ietf-httpapi-ratelimit-headers-09, as huggingface.co sends it)."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", value):
         return float(value)
     if value:
         with contextlib.suppress(ValueError, TypeError):

@@ -6,6 +6,7 @@ urllib3 does the wire (keep-alive, TLS, proxies); its import is put off to the f
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import queue
 import re
 import socket
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from provision.sources.interface import Blame, SourceError
 
@@ -54,12 +55,26 @@ class Transport:
     def proxy_for(self, url: str) -> str | None:
         """Return the proxy to use for `url`, or None."""
         parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        for raw in self.proxies.get("no", "").split(","):
-            exception = raw.strip().lower().lstrip(".")
-            if exception and (exception == "*" or host == exception or host.endswith(f".{exception}")):
-                return None
-        return self.proxies.get(parts.scheme) or self.proxies.get("all")
+        host, port = (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        if any(_excepted(host, port, raw.strip().lower()) for raw in self.proxies.get("no", "").split(",")):
+            return None
+        proxy = self.proxies.get(parts.scheme) or self.proxies.get("all")
+        return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def _excepted(host: str, port: int | None, exception: str) -> bool:
+    """Whether an entry of NO_PROXY is for this host: a name and what ends in it, with or without a port, a network, `*`."""
+    if not exception or exception == "*":
+        return exception == "*"
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host) in ipaddress.ip_network(exception, strict=False)
+    name, mark, digits = exception.rpartition(":")
+    if mark and digits.isdigit():
+        exception = name
+        if int(digits) != port:
+            return False
+    exception = exception.lstrip("*").lstrip(".")
+    return host == exception or host.endswith(f".{exception}")
 
 
 def bare(url: str) -> str:
@@ -88,6 +103,10 @@ def make_manager(transport: Transport, proxy: str | None, watch: HeaderWatch) ->
         def _new_conn(self) -> socket.socket:
             return _dial(self, transport.connect, next(queues))
 
+        def _tunnel(self) -> None:
+            with watch.over(self.sock):
+                super()._tunnel()
+
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
             with watch.over(self.sock):
                 return super().getresponse()
@@ -103,7 +122,11 @@ def make_manager(transport: Transport, proxy: str | None, watch: HeaderWatch) ->
         "timeout": urllib3.Timeout(connect=transport.connect, read=transport.stall),
         "ca_certs": transport.ca_file,
     }
-    manager = urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
+    manager = urllib3.PoolManager(**settings)
+    if proxy:
+        user = urllib3.util.parse_url(proxy).auth
+        known = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
+        manager = urllib3.ProxyManager(proxy, proxy_headers=known, **settings)
     manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
     return manager
 
@@ -250,6 +273,9 @@ def _sort(error: Exception, host: str) -> tuple[str, str, bool, str]:
             )
         untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
         return "tls-untrusted" if untrusted else "tls-failed", f"{host} is not trusted over TLS", not untrusted, hint
+    if isinstance(error, wire.ProxySchemeUnknown):
+        hint = "HTTPS_PROXY is to be http://host:port; SOCKS is not spoken here"
+        return "proxy-invalid", "the proxy's address is none that can be used", False, hint
     if isinstance(error, wire.NameResolutionError):
         return "host-unknown", f"the name {host} does not resolve here", True, "look at the address, the DNS and the proxy"
     if isinstance(error, wire.ProxyError):

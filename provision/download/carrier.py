@@ -98,6 +98,9 @@ class Carrier(threading.Thread):
         else:
             stream = entry.source.open(choice.manifest, choice.file, claim.position, claim.left)
             skip = 0
+            if not stream.ranged and not _another(self._works.roster, job, choice):
+                job.alone = entry.whole_only = True
+                part.widen(claim)
         first = claim.position
         pace = Pace(self._works, opened, Blame(entry.source.name, stream.host))
         try:

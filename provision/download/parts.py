@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -110,21 +111,23 @@ class Part:
         return cls(path, size, handle) if handle is not None else None
 
     def _load(self) -> None:
-        """Take in what the journal of an earlier process says, as far as the file is that long; stop at a torn line."""
+        """Take in what the journal of an earlier process says, as far as the file is that long."""
         length = os.fstat(self._handle).st_size
         if not length:
             with contextlib.suppress(FileNotFoundError):
                 self._journal_path.unlink()
             return
-        with (
-            contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError),
-            self._journal_path.open("rb") as lines,
-        ):
+        with contextlib.suppress(FileNotFoundError), self._journal_path.open("rb") as lines:
             for line in lines:
-                entry = json.loads(line)
-                start, end = int(entry["start"]), min(int(entry["end"]), length, self.size)
-                if 0 <= start < end:
-                    self._note(start, end, str(entry["source"]))
+                self._take_in(line, length)
+
+    def _take_in(self, line: bytes, length: int) -> None:
+        """Note what one line says of a file `length` bytes long; nothing where it is torn."""
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            entry = json.loads(line)
+            start, end = int(entry["start"]), min(int(entry["end"]), length, self.size)
+            if 0 <= start < end:
+                self._note(start, end, str(entry["source"]))
 
     def _note(self, start: int, end: int, source: str) -> None:
         self._spans.add(start, end)
@@ -160,6 +163,12 @@ class Part:
                     return claim
             return None
 
+    def widen(self, claim: Claim) -> None:
+        """Have a claim go on as far as nobody has or brings what follows: its source sends that anyway."""
+        with self.changed:
+            ends = [end for start, end in self._spans.gaps(self.size) if start <= claim.position < end]
+            claim.end = min([*ends, *(other.start for other in self._claims if other.start > claim.start)])
+
     def halve(self, least: int, seconds: float) -> Claim | None:
         """Return the latter half of the run that will take longest, if it is `least` bytes and takes `seconds` more."""
         now = time.monotonic()
@@ -182,18 +191,16 @@ class Part:
         """Put bytes at the claim's position; return how many belonged to it. Raises OSError (the disk may be full)."""
         with self.changed:
             view = data[: max(0, claim.left)]
-        written = 0
-        while written < len(view):
-            written += os.pwrite(self._handle, view[written:], claim.position + written)
+        self.overwrite(view, claim.position)
         with self.changed:
             if claim.void:
                 return 0
-            self._spans.add(claim.position, claim.position + written)
-            claim.position += written
+            self._spans.add(claim.position, claim.position + len(view))
+            claim.position += len(view)
             if claim.position - claim.journaled >= self._grain:
                 self._enter(claim)
             self.changed.notify_all()
-        return written
+        return len(view)
 
     def release(self, claim: Claim) -> None:
         """End a claim; what it did not bring is free again."""
@@ -207,10 +214,14 @@ class Part:
     def _enter(self, claim: Claim) -> None:
         if claim.void or claim.position == claim.journaled:
             return
+        line = json.dumps({"start": claim.journaled, "end": claim.position, "source": claim.source}).encode() + b"\n"
         if self._journal is None:
             self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        line = json.dumps({"start": claim.journaled, "end": claim.position, "source": claim.source})
-        os.write(self._journal, line.encode() + b"\n")
+            line = (
+                b"\n" + line if os.fstat(self._journal).st_size else line
+            )  # the last line of its former owner may be torn
+        if os.write(self._journal, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._journal_path))
         self._note(claim.journaled, claim.position, claim.source)
         claim.journaled = claim.position
 
@@ -255,8 +266,10 @@ class Part:
             self._still = True
 
     def overwrite(self, data: memoryview, offset: int) -> None:
-        """Put right bytes in the place of wrong ones."""
-        os.pwrite(self._handle, data, offset)
+        """Put all of `data` at an offset. Raises OSError: a disk that is nearly full takes a part of it first."""
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._handle, data[written:], offset + written)
 
     @property
     def busy(self) -> bool:

@@ -23,7 +23,9 @@ def repair(job: Job, part: Part, seal: Seal, works: Works, listener: Listener) -
     listener(Note(path, f"{path} is whole, but its sha256 is not the one listed: comparing it with a source", "warn"))
     shares = part.shares()
     witnesses = sorted(works.roster.offers(job.file, job.refused), key=lambda one: shares.get(one.entry.source.name, 0))
+    asked = max(shares, key=lambda name: shares[name], default="")
     for choice in witnesses[:ROUNDS]:
+        asked = choice.entry.source.name
         try:
             seal = _compare(job, part, choice, works, listener)
         except SourceError as error:
@@ -31,8 +33,7 @@ def repair(job: Job, part: Part, seal: Seal, works: Works, listener: Listener) -
             continue
         if seal.fits(job.file):
             return seal
-    sender = max(shares, key=lambda name: shares[name], default="")
-    raise mismatch(job, sender, seal)
+    raise mismatch(job, asked, seal)
 
 
 def _compare(job: Job, part: Part, choice: Choice, works: Works, listener: Listener) -> Seal:

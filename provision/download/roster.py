@@ -13,8 +13,8 @@ from provision.sources.interface import Blame, Manifest, ModelRef, RemoteFile, S
 
 WHOLE_SOURCE = frozenset(
     {
-        "address-invalid", "login-page", "not-allowed", "redirect-loop", "redirect-refused", "repo-gated", "repo-not-found",
-        "revision-not-found", "tls-date", "tls-untrusted",
+        "address-invalid", "login-page", "not-allowed", "proxy-invalid", "proxy-refused", "redirect-loop",
+        "redirect-refused", "repo-gated", "repo-not-found", "revision-not-found", "tls-untrusted",
     }
 )  # fmt: skip
 FILE_ALONE = frozenset({"content-differs", "file-not-found", "range-ignored", "range-shifted", "wrong-length"})
@@ -81,7 +81,7 @@ class Roster:
                     return self._listed(entry, strict=True)
                 except SourceError as error:
                     first = first or error
-                    self.failed(entry, error, time.monotonic(), task)
+                    self._unlisted(entry, error, task)
                     if not entry.gone:
                         waits.append(max(0.0, entry.rests_until - time.monotonic()))
             if not waits or not patient:
@@ -105,7 +105,7 @@ class Roster:
             try:
                 manifest = self._listed(entry)
             except SourceError as error:
-                self.failed(entry, error, time.monotonic(), task)
+                self._unlisted(entry, error, task)
                 soonest = soonest if entry.gone else 0.0
                 continue
             own = entry.files.get(file.path)
@@ -125,7 +125,7 @@ class Roster:
             try:
                 manifest = self._listed(entry)
             except SourceError as error:
-                self.failed(entry, error, time.monotonic(), file.path)
+                self._unlisted(entry, error, file.path)
                 continue
             own = entry.files.get(file.path)
             if own and same_content(own, file):
@@ -141,6 +141,12 @@ class Roster:
     def good(self, entry: Entry) -> None:
         """A source has brought bytes worth the name."""
         entry.strikes, entry.last_good = 0, time.monotonic()
+
+    def _unlisted(self, entry: Entry, error: SourceError, task: str) -> None:
+        """Take note of a source that did not list the model: one that will not do so another time is out."""
+        self.failed(entry, error, time.monotonic(), task)
+        if not error.retriable:
+            entry.gone = error
 
     def failed(self, entry: Entry, error: SourceError, opened: float, task: str) -> None:
         """Take note of a failure of a request begun at `opened`; several connections that fail together count once."""

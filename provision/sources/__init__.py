@@ -50,10 +50,18 @@ def parse_source(text: str, environ: Mapping[str, str]) -> Source:
         raise UsageError(f"--source {text!r} is not KIND=ADDRESS", hint="for example: --source hf=https://hf-mirror.com")
     if kind not in KINDS:
         raise UnknownName("source kind", kind, KINDS)
-    parts = urlsplit(address)
-    if kind != "dir" and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
+    if kind != "dir" and not _is_plain(address):
         raise UsageError(
             f"the address of --source {kind}=… is not an http(s) one without a user name",
             hint=f"for example: --source {kind}=https://hub.example",
         )
     return KINDS[kind](address, environ)
+
+
+def _is_plain(address: str) -> bool:
+    """Whether it is an address of HTTP without a user."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username and parts.port != 0
+    except ValueError:  # a port or an address in brackets that is none
+        return False

@@ -29,6 +29,9 @@ class DirectorySource:
         names = sorted(_names(root)) if root.is_dir() else []
         if not names:
             raise self._error("repo-not-found", f"{self.path} holds no files of {ref.repo}")
+        odd = next((root / name for name in names if not (root / name).is_file()), None)
+        if odd:
+            raise self._error("file-unreadable", f"{odd} is no regular file, or a link that leads nowhere")
         try:
             files = tuple(RemoteFile(name, (root / name).stat().st_size, sha256_of(root / name)) for name in names)
         except OSError as error:
@@ -47,8 +50,10 @@ class DirectorySource:
         """Nothing is kept open."""
 
     def _root(self, repo: str) -> Path:
+        """A folder of models, or one model's own: that one has files, where the other has folders alone."""
         nested = self.path / repo
-        return nested if nested.is_dir() else self.path
+        own = self.path.is_dir() and any(path.is_file() for path in self.path.iterdir())
+        return self.path if own and not nested.is_dir() else nested
 
     def _error(self, reference: str, message: str, context: str = "") -> SourceError:
         return SourceError(message, blame=Blame(self.name), reference=reference, context=context)
@@ -58,6 +63,7 @@ class FileStream:
     """Bytes of a file on disk."""
 
     host = "this machine"
+    ranged = True
 
     def __init__(self, source: DirectorySource, path: Path, offset: int, length: int | None) -> None:
         self._handle = path.open("rb", buffering=0)

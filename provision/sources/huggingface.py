@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from provision.http import Http, Reply, status_error
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, SourceError
+from provision.sources.listings import remote_file
 from provision.sources.missing import gated, link_refused, missing, not_allowed, strayed
 from provision.sources.ranges import HttpStream, Ranges
 from provision.sources.tokens import HUGGINGFACE
 from provision.wire import Transport
 
 UPSTREAM = "https://huggingface.co"
-COMMIT = re.compile(r"[0-9a-f]{40}$")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 NEXT_PAGE = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 PAGES_AT_MOST = 1000
 
@@ -43,7 +44,7 @@ class HuggingFaceSource:
         base = f"{self.endpoint}/api/models/{repo}"
         data, reply = self._http.get_json(f"{base}/revision/{quote(ref.revision, safe='')}", self._private)
         commit = data.get("sha") if isinstance(data, dict) else None
-        if reply.status != 200 or not isinstance(commit, str) or not COMMIT.match(commit):
+        if reply.status != 200 or not isinstance(commit, str) or not COMMIT.fullmatch(commit):
             raise self._explain(reply, ref, "revision")
         files: list[RemoteFile] = []
         url = f"{base}/tree/{commit}?recursive=true&expand=false"
@@ -54,9 +55,9 @@ class HuggingFaceSource:
             files += [_remote_file(entry, reply) for entry in page if _is_file(entry)]
             link = NEXT_PAGE.search(reply.headers.get("link", ""))
             if not link:
-                return Manifest(ref.repo, ref.revision, commit, tuple(files), self.name)
+                return Manifest(ref.repo, ref.revision, commit, tuple(dict.fromkeys(files)), self.name)
             # a mirror may name its upstream here; the cursor is what counts
-            url = f"{base}/tree/{commit}?{urlsplit(link.group(1)).query}"
+            url = f"{base}/tree/{commit}?{link.group(1).partition('?')[2]}"
         raise reply.error("listing-endless", f"{reply.host} lists more than {PAGES_AT_MOST} pages")
 
     def open(self, manifest: Manifest, file: RemoteFile, offset: int = 0, length: int | None = None) -> HttpStream:
@@ -122,6 +123,7 @@ def _is_file(entry: object) -> bool:
 def _remote_file(entry: dict[str, Any], reply: Reply) -> RemoteFile:
     lfs = entry.get("lfs") or {}
     try:
-        return RemoteFile(str(entry["path"]), int(entry["size"]), lfs.get("oid"), None if lfs else str(entry["oid"]))
+        sha256, blob_id = (lfs["oid"], None) if lfs else (None, entry["oid"])
+        return remote_file(entry["path"], entry["size"], sha256, blob_id)
     except (KeyError, TypeError, ValueError):
         raise reply.error("listing-cut", f"{reply.host} lists a file without path, size or id", retriable=True) from None

@@ -49,6 +49,7 @@ class Stream(Protocol):
 
     host: str
     total: int | None  # the whole file's size as the host tells it, in bytes
+    ranged: bool  # whether it ends where it was asked to; else it goes on to the file's end
     headers: Mapping[str, str]
 
     def readinto(self, buffer: memoryview) -> int:

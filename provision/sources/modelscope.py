@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from provision.http import Http, Reply, status_error
 from provision.sources.interface import Blame, Manifest, ModelRef, RemoteFile, SourceError
+from provision.sources.listings import remote_file
 from provision.sources.missing import gated, link_refused, missing, not_allowed, strayed
 from provision.sources.ranges import HttpStream, Ranges
 from provision.sources.tokens import MODELSCOPE
@@ -43,12 +44,15 @@ class ModelScopeSource:
         """Return the files at the commit that `ref` names now. The branch `main` is `master` here."""
         revision = DEFAULT_BRANCH if ref.revision == "main" else ref.revision
         data, entries = self._walk(ref, revision)
-        files = tuple(
-            RemoteFile(str(entry["Path"]), int(entry["Size"]), str(entry.get("Sha256") or "").lower() or None)
-            for entry in entries
-            if entry.get("Type") != "tree"
-        )
-        return Manifest(ref.repo, ref.revision, _commit(data, entries, revision), files, self.name)
+        try:
+            files = [
+                remote_file(entry["Path"], entry["Size"], entry.get("Sha256"), None)
+                for entry in entries
+                if entry.get("Type") != "tree"
+            ]
+        except ValueError as error:
+            raise self._listing_cut(f"lists {error}") from None
+        return Manifest(ref.repo, ref.revision, _commit(data, entries, revision), tuple(dict.fromkeys(files)), self.name)
 
     def open(self, manifest: Manifest, file: RemoteFile, offset: int = 0, length: int | None = None) -> HttpStream:
         """Return the file's bytes from `offset`, `length` of them or all. Raises SourceError."""
@@ -78,10 +82,13 @@ class ModelScopeSource:
         for _ in range(REQUESTS_AT_MOST):
             if not folders:
                 return data, list(found.values())
-            entries = self._list(ref, revision, folders.pop(), recursive=False)["Files"]
+            folder = folders.pop()
+            entries = self._list(ref, revision, folder, recursive=False)["Files"]
+            if len(entries) >= LISTING_CAP:
+                raise self._incomplete(ref, f"{LISTING_CAP} entries or more in {folder or 'one folder'}")
             folders += [entry["Path"] for entry in entries if entry.get("Type") == "tree"]
             found.update({entry["Path"]: entry for entry in entries})
-        raise self._incomplete(ref)
+        raise self._incomplete(ref, f"more than {REQUESTS_AT_MOST} folders")
 
     def _list(self, ref: ModelRef, revision: str, root: str | None, *, recursive: bool) -> dict[str, Any]:
         query = {"Revision": revision, "Recursive": str(recursive), **({"Root": root} if root else {})}
@@ -118,9 +125,12 @@ class ModelScopeSource:
         except (SourceError, KeyError, TypeError):  # a hint is worth no second failure
             return []
 
-    def _incomplete(self, ref: ModelRef) -> SourceError:
+    def _listing_cut(self, what: str) -> SourceError:
+        return SourceError(f"{self.endpoint} {what}", blame=Blame(self.name), reference="listing-cut", retriable=True)
+
+    def _incomplete(self, ref: ModelRef, why: str) -> SourceError:
         return SourceError(
-            f"{self.endpoint} cannot list all of {ref}: more than {REQUESTS_AT_MOST} folders",
+            f"{self.endpoint} cannot list all of {ref}: {why}",
             blame=Blame(self.name),
             reference="listing-endless",
         )
@@ -128,7 +138,8 @@ class ModelScopeSource:
 
 def _commit(data: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], revision: str) -> str:
     """Return the commit, or `revision` itself where the listing does not tell: sha256 still pins every file."""
-    latest = data.get("LatestCommitter") or {}
+    told = data.get("LatestCommitter")
+    latest = told if isinstance(told, dict) else {}
     identity, short = str(latest.get("Id") or ""), str(latest.get("ShortId") or "")
     if re.fullmatch(r"[0-9a-f]{40}", identity):
         return identity

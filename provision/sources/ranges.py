@@ -1,7 +1,8 @@
 """Bytes of one file over HTTP, from an offset on, and every way in which a host may get that wrong.
 
 A range is taken only from a 206 whose `Content-Range` starts where it was asked and names the size that the manifest
-names (RFC 9110 14.4), under `If-Range` with the ETag seen before; all else is an error, never bytes.
+names (RFC 9110 14.4), under `If-Range` with the ETag seen before; all else is an error, never bytes. A sender with another
+ETag is a question to the hub: it may be another server of many, and the digest over the whole has the last word.
 """
 
 from __future__ import annotations
@@ -11,19 +12,33 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from provision.http import Http, Reply, looks_like_html
+from provision.http import Http, Reply, looks_like_html, refuse_encoded
 from provision.http import login_page as login_page_error
 from provision.sources.interface import Manifest, RemoteFile, SourceError
 
 SNIFF = 512
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
-PAGES = (".html", ".htm", ".xhtml", ".svg", ".md", ".txt")  # may begin like a page and be what was asked
+PAGES = (
+    ".html",
+    ".htm",
+    ".xhtml",
+    ".xml",
+    ".svg",
+    ".md",
+    ".txt",
+    ".tmpl",
+    ".tpl",
+    ".j2",
+    ".jinja",
+    ".jinja2",
+)  # may begin like a page and be what was asked
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)$")
 
 
 @dataclass
 class Known:
-    """What the first answer for a file taught: the address that really sends it, and its ETag there."""
+    """What the first answer for a file taught: the address that really sends it, and its strong ETag there, if it keeps to
+    one."""
 
     url: str
     etag: str
@@ -32,7 +47,8 @@ class Known:
 class HttpStream:
     """A file's bytes from `offset` on. Knows a page or a pointer by its first bytes."""
 
-    def __init__(self, reply: Reply, file: RemoteFile, offset: int, total: int | None) -> None:
+    def __init__(self, reply: Reply, file: RemoteFile, offset: int, total: int | None, *, ranged: bool = True) -> None:
+        self.ranged = ranged
         self._reply, self._file, self._offset = reply, file, offset
         self.host = reply.host
         self.total = total
@@ -73,28 +89,41 @@ class Ranges:
         with self._lock:
             known = self._known.get(key)
         reply = self._ask(known.url if known else url, {} if known and known.url != url else private, known, offset, length)
-        if known and known.url != url and reply.status in (400, 401, 403, 404, 410):  # a signature that ran out
+        ran_out = known and known.url != url and reply.status in (400, 401, 403, 404, 410)
+        if ran_out or _is_other(reply, known):  # the hub's word counts: of many senders each may have an ETag of its own
             reply.close()
             reply = self._ask(url, private, None, offset, length)
         if reply.status not in (200, 206):
             return reply
-        total = _checked_total(reply, manifest, file, known, offset)
+        refuse_encoded(reply)
+        total = _checked_total(reply, manifest, file, offset)
         with self._lock:
-            self._known[key] = Known(reply.url, reply.headers.get("etag", ""))
-        return HttpStream(reply, file, offset, total)
+            self._known[key] = Known(reply.url, _etag(reply) if known is None or known.etag == _etag(reply) else "")
+        return HttpStream(reply, file, offset, total, ranged=reply.status == 206 or length is None)
 
     def _ask(self, url: str, private: Mapping[str, str], known: Known | None, offset: int, length: int | None) -> Reply:
         headers = {}
         if offset or length is not None:
             headers["Range"] = f"bytes={offset}-{offset + length - 1 if length else ''}"
-            if known and known.etag and not known.etag.startswith("W/"):
+            if known and known.etag:
                 headers["If-Range"] = known.etag
         return self._http.get(url, headers, private)
 
 
-def _checked_total(reply: Reply, manifest: Manifest, file: RemoteFile, known: Known | None, offset: int) -> int | None:
+def _etag(reply: Reply) -> str:
+    """Return the answer's ETag; a weak one says nothing of its bytes (RFC 9110 8.8.1) and is none."""
+    etag = reply.headers.get("etag", "")
+    return "" if etag.startswith("W/") else etag
+
+
+def _is_other(reply: Reply, known: Known | None) -> bool:
+    """Whether a sender shows another ETag than before."""
+    return bool(known and known.etag and _etag(reply) and known.etag != _etag(reply) and reply.status in (200, 206))
+
+
+def _checked_total(reply: Reply, manifest: Manifest, file: RemoteFile, offset: int) -> int | None:
     """Return the whole file's size as the host tells it, once nothing about the answer is wrong. Raises SourceError."""
-    _refuse_moved(reply, manifest, file, known)
+    _refuse_moved(reply, manifest, file)
     if "text/html" in reply.headers.get("content-type", "") and not file.path.lower().endswith(PAGES):
         reply.close()
         raise login_page_error(reply)
@@ -121,17 +150,15 @@ def _span(reply: Reply) -> tuple[int, int | None]:
     return int(found.group(1)), int(found.group(3)) if found.group(3) != "*" else None
 
 
-def _refuse_moved(reply: Reply, manifest: Manifest, file: RemoteFile, known: Known | None) -> None:
-    """Raise SourceError where the hub speaks of another content or commit, or the sender's ETag is no longer the one seen.
+def _refuse_moved(reply: Reply, manifest: Manifest, file: RemoteFile) -> None:
+    """Raise SourceError where the hub speaks of another content or commit.
 
     Only the hub's own word is held against the listing: behind its redirect an ETag may be any digest (that of a chunk
     store has 64 hexadecimal digits too).
     """
-    etag = reply.headers.get("etag", "")
-    changed = bool(known and known.url == reply.url and known.etag and etag and known.etag != etag)
     linked, commit = reply.first.get("x-linked-etag", "").strip('"'), reply.first.get("x-repo-commit", "")
     foreign = bool(file.sha256 and re.fullmatch(r"[0-9a-f]{64}", linked) and linked != file.sha256)
-    if changed or foreign or (commit and commit != manifest.commit and re.fullmatch(r"[0-9a-f]{40}", manifest.commit)):
+    if foreign or (commit and commit != manifest.commit and re.fullmatch(r"[0-9a-f]{40}", manifest.commit)):
         reply.close()
         raise reply.error(
             "changed-under-way",

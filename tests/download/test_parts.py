@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,3 +127,36 @@ def test_a_journal_of_another_size_never_speaks_beyond_the_file(end: int) -> Non
         part = opened(Path(folder))
         assert part.here == min(end, 500)
         part.close()
+
+
+def test_a_torn_line_loses_itself_alone(tmp_path: Path) -> None:
+    part = opened(tmp_path)
+    claim = part.claim(100)
+    assert claim
+    part.write(claim, memoryview(b"x" * 100))
+    part.release(claim)
+    part.close()
+    journal = part.path.with_suffix(".journal")
+    journal.write_bytes(journal.read_bytes() + b'{"start": 100, "en')
+    again = opened(tmp_path)
+    claim = again.claim(100)
+    assert claim and claim.start == 100
+    again.write(claim, memoryview(b"y" * 100))
+    again.release(claim)
+    again.close()
+    assert opened(tmp_path).here == 200
+
+
+def test_a_disk_too_full_for_all_bytes_is_an_error_and_no_hole(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        part = Part.open(disk, "a" * 64, 500_000)
+        assert part
+        with pytest.raises(OSError, match="No space left"):
+            part.overwrite(memoryview(b"x" * 500_000), 0)
+        part.close()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=False)

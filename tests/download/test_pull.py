@@ -475,3 +475,18 @@ def test_progress_reaches_the_total_and_names_the_source(tmp_path: Path) -> None
     assert whole[-1].done == whole[-1].total == sum(map(len, content().values()))
     assert any(event.detail == source(hub).name for event in whole)
     assert all(before.done <= after.done for before, after in pairwise(whole))
+
+
+@pytest.mark.parametrize("stage", ["revision", "tree"])
+@pytest.mark.parametrize("second", [False, True])
+def test_a_hub_that_will_never_list_is_asked_once(stage: str, second: bool, tmp_path: Path) -> None:
+    with good_hub() as hub, good_hub() as good:
+        hub.faults = [Fault("status", stage, value=400)]
+        sources = [source(hub), *([source(good)] if second else [])]
+        if second:
+            pull(REF, sources, FolderTarget(tmp_path), options=OPTIONS)
+        else:
+            with pytest.raises(SourceError) as caught:
+                pull(REF, sources, FolderTarget(tmp_path), options=OPTIONS)
+            assert caught.value.name == "status-unexpected"
+        assert hub.asked[stage] == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -337,3 +340,139 @@ def test_a_near_host_cannot_fill_the_kernel_with_bytes_that_a_killed_reader_woul
         sender.join()
         reply.close()
     assert read <= taken[0] < read + 2 * 1024 * 1024
+
+
+class Told(BaseHTTPRequestHandler):
+    """Answers as `answers` has it: path prefix to status, headers and body."""
+
+    answers: ClassVar[dict[str, tuple[int, dict[str, str], bytes]]] = {}
+
+    def do_GET(self) -> None:
+        status, headers, body = next(answer for start, answer in self.answers.items() if self.path.startswith(start))
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def telling(answers: dict[str, tuple[int, dict[str, str], bytes]]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Told,), {"answers": answers}))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+SHA = '{"sha": "%s"}' % ("a" * 40)
+ENTRY = {"type": "file", "path": "a.json", "size": 3, "oid": "b" * 40}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"size": float("inf")}, {"size": "many"}, {"size": -1}, {"size": 2**70}, {"size": True}, {"size": None},
+        {"lfs": "x"}, {"lfs": {"oid": 5}}, {"oid": 7}, {"path": 1}, {"path": "\ud800"}, {"path": ""},
+    ],
+)  # fmt: skip
+def test_a_listing_of_other_types_is_no_listing(odd: dict[str, object]) -> None:
+    listing = json.dumps([{**ENTRY, **odd}]).encode()
+    answers = {"/api/models/org/model/rev": (200, {}, SHA.encode()), "/api/models/org/model/tree": (200, {}, listing)}
+    with telling(answers) as url, pytest.raises(SourceError) as caught:
+        HuggingFaceSource(url, transport=SHORT).manifest(REF)
+    assert caught.value.name == "listing-cut"
+
+
+@pytest.mark.parametrize("odd", [{"Size": "abc"}, {"Size": None}, {"Sha256": 5}, {"Path": 1}])
+def test_a_modelscope_listing_of_other_types_is_no_listing(odd: dict[str, object]) -> None:
+    entry = {"Path": "a.json", "Size": 3, "Sha256": "c" * 64, "Type": "blob", **odd}
+    listing = json.dumps({"Code": 200, "Data": {"Files": [entry], "LatestCommitter": [1]}}).encode()
+    with telling({"/api": (200, {}, listing)}) as url, pytest.raises(SourceError) as caught:
+        ModelScopeSource(url, transport=SHORT).manifest(REF)
+    assert caught.value.name == "listing-cut"
+
+
+def test_a_modelscope_folder_that_is_cut_is_told() -> None:
+    entries = [{"Path": f"{n}.json", "Size": 1, "Sha256": "c" * 64, "Type": "blob"} for n in range(3000)]
+    listing = json.dumps({"Code": 200, "Data": {"Files": entries}}).encode()
+    with telling({"/api": (200, {}, listing)}) as url, pytest.raises(SourceError) as caught:
+        ModelScopeSource(url, transport=Transport()).manifest(REF)
+    assert caught.value.name == "listing-endless" and "3000 entries" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "reference"),
+    [
+        (302, {"Location": "http://h:notaport/"}, b"", "redirect-refused"),
+        (302, {"Location": "http://h:99999/"}, b"", "redirect-refused"),
+        (302, {"Location": "http://[::1/"}, b"", "redirect-refused"),
+        (302, {"Location": "file:///etc/passwd"}, b"", "redirect-refused"),
+        (200, {}, b"[" * 200_000, "listing-cut"),
+        (200, {"Content-Encoding": "gzip"}, b"\x1f\x8b", "encoding-unasked"),
+        (407, {}, b"", "proxy-refused"),
+        (429, {"Retry-After": "\u00b2".encode().decode("latin-1")}, b"", "rate-limited"),
+        (429, {"Retry-After": "9" * 400}, b"", "rate-limited"),
+    ],
+)
+def test_odd_answers_are_errors_with_a_name(status: int, headers: dict[str, str], body: bytes, reference: str) -> None:
+    with telling({"/": (status, headers, body)}) as url, pytest.raises(SourceError) as caught:
+        HuggingFaceSource(url, transport=SHORT).manifest(REF)
+    assert caught.value.name == reference
+    assert not caught.value.blame.retry_after
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://h:99999", "http://h:notaport", "http://u:p@h"])
+def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
+    with pytest.raises(UsageError):
+        parse_source(f"hf={address}", {})
+
+
+@pytest.mark.parametrize(
+    ("no", "url", "is_around"),
+    [
+        ("hub.lan:8090", "http://hub.lan:8090", True),
+        ("hub.lan:8090", "http://hub.lan:80", False),
+        ("10.0.0.0/8", "http://10.1.2.3", True),
+        ("10.0.0.0/8", "http://11.1.2.3", False),
+        (".lan", "http://hub.lan", True),
+        ("*.lan", "http://hub.lan", True),
+        ("lan", "http://hubxlan", False),
+        ("*", "http://anything", True),
+        ("", "http://anything", False),
+    ],
+)
+def test_no_proxy(no: str, url: str, is_around: bool) -> None:
+    transport = Transport.from_environ({"http_proxy": "proxy.lan:3128", "no_proxy": no})
+    assert transport.proxy_for(url) == (None if is_around else "http://proxy.lan:3128")
+
+
+def test_a_proxys_password_goes_to_the_proxy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        seen: list[bytes] = []
+
+        def proxy() -> None:
+            peer, _ = server.accept()
+            with peer:
+                seen.append(peer.recv(65536))
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        thread = threading.Thread(target=proxy)
+        thread.start()
+        address = f"http://user:p%40ss@127.0.0.1:{server.getsockname()[1]}"
+        Http(Transport(proxies={"http": address}), "test").get("http://hub.example/").close()
+        thread.join()
+    assert b"proxy-authorization: basic dXNlcjpwQHNz".lower() in seen[0].lower()
+
+
+def test_a_proxy_of_another_kind_is_named() -> None:
+    transport = Transport(proxies={"http": "socks5h://127.0.0.1:9"})
+    with pytest.raises(SourceError) as caught:
+        Http(transport, "test").get("http://hub.example/")
+    assert caught.value.name == "proxy-invalid" and "HTTPS_PROXY" in caught.value.hint
