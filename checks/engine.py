@@ -41,6 +41,11 @@ WORDS = (  # what engines say when a container does not start → code, hint
         "Podman's init is not on its machine: apt-get install catatonit",
     ),
     (
+        r"unable to setup user: invalid argument",
+        "user-unmapped",
+        "a rootless engine has no ids to map: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
+    ),
+    (
         r"bind source path does not exist|statfs \S+: no such file",
         "folder-elsewhere",
         "the engine's machine has no such folder: run provision there",

@@ -14,7 +14,7 @@ def take_away(api: Any) -> int:
     """Remove our records and what stands on them, never another's; return the bytes. Raises docker's errors."""
     freed = 0
     for _ in range(ROUNDS):
-        records = api.df()["BuildCache"] or []
+        records = api.df().get("BuildCache") or []
         names = [record["ID"] for record in ours(records) if not record["InUse"]][:AT_ONCE]
         if not names:
             break

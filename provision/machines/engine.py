@@ -236,8 +236,8 @@ class Engine:
         for image in self._client.images.list(filters=self._ours):
             self._client.images.remove(str(image.id), force=True)
             removed.append(f"image {', '.join(image.tags) or image.short_id}")
-        if build_cache.ours(self._client.api.df().get("BuildCache") or []):
-            removed.append(f"{build_cache.take_away(self._client.api) / 1e6:.0f} MB of build cache")
+        if freed := build_cache.take_away(self._client.api):
+            removed.append(f"{freed / 1e6:.1f} MB of build cache")
         return removed
 
     def unclaimed_cache(self) -> int:
