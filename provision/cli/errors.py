@@ -53,4 +53,6 @@ def render_bug(error: Exception) -> ExitCode:
 
 
 def _say(lines: list[str]) -> None:
-    print("\n".join(lines), file=sys.stderr)  # noqa: T201
+    from provision.formats.text import neutral
+
+    print("\n".join(neutral(line) for line in lines), file=sys.stderr)  # noqa: T201

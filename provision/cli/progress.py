@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from provision.events import CheckDone, Event, Listener, Note, Progress, StepDone, StepStarted
 from provision.facts.plain import mask
+from provision.formats.text import neutral, one_line
 
 PLAIN_EVERY = 10.0  # seconds between plain lines about one task
 JSON_EVERY = 1.0  # the same for programs
@@ -31,7 +32,7 @@ def plain(verbose: bool) -> Listener:
         else:
             text = _line(event, verbose)
         if text:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201
+            print(neutral(text), file=sys.stderr, flush=True)  # noqa: T201
 
     return listen
 
@@ -139,7 +140,7 @@ class _Live:
         if isinstance(event, Progress):
             self._bar(event)
         elif isinstance(event, Note) and event.level == "detail" and not self._verbose:
-            self._status.update(f"[bold]{event.task}[/] {_escaped(mask(event.text))[: self._console.width - 20]}")
+            self._status.update(f"[bold]{event.task}[/] {_escaped(one_line(mask(event.text)))[: self._console.width - 20]}")
         elif isinstance(event, StepStarted):
             self._status.update(f"[bold]{event.name}[/] …")
             self._status.start()
@@ -152,7 +153,7 @@ class _Live:
     def _bar(self, event: Progress) -> None:
         self._status.stop()
         width = self._console.width
-        name, detail = _cut(event.task, width // 3), _cut(event.detail, width - width // 3 - FIGURES)
+        name, detail = _cut(one_line(event.task), width // 3), _cut(event.detail, width - width // 3 - FIGURES)
         if event.task not in self._tasks:
             self._bars.start()
             self._tasks[event.task] = self._bars.add_task(name, total=event.total or None, detail="")
@@ -167,7 +168,7 @@ class _Live:
             self._bars.stop()
         text = _line(event, self._verbose)
         if text:
-            self._console.print(text, markup=False)
+            self._console.print(neutral(text), markup=False)
 
     def close(self) -> None:
         """Clear what is being redrawn."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from provision.download.board import Board, Job
@@ -25,6 +27,8 @@ from provision.events import Listener, Note, Progress, silent
 from provision.lock import LockedModel
 from provision.sources.interface import Manifest, ModelRef, RemoteFile, Source, SourceError
 from provision.sources.names import check_names
+
+LISTING_LONG = 5.0  # seconds after which a listing is worth a word
 
 
 def pull(
@@ -114,7 +118,8 @@ class _Pull:
         if known and re.fullmatch(r"[0-9a-f]{40}", self._ref.revision):
             return _manifest_of(known)
         try:
-            manifest = roster.lead(self._task, patient=known is None)
+            with self._heard():
+                manifest = roster.lead(self._task, patient=known is None)
         except SourceError as error:
             if known is None:
                 raise
@@ -123,6 +128,18 @@ class _Pull:
             return _manifest_of(known)
         roster.adopt(manifest)
         return manifest
+
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Say a word where the listing takes long: a hub of many pages, a folder that is hashed."""
+        note = Note(self._task, "still reading what there is of it")
+        timer = threading.Timer(LISTING_LONG, self._listener, [note])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _bring(self, roster: Roster) -> None:
         governor = Governor(self._options)

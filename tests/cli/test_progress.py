@@ -7,6 +7,8 @@ import json
 import pytest
 
 from provision.cli import progress
+from provision.cli.errors import render_error
+from provision.errors import ArrivalError
 from provision.events import CheckDone, Event, Note, Progress, StepDone, StepStarted
 
 GB = 1_000_000_000
@@ -74,3 +76,9 @@ def test_json_lines_for_programs(clock: list[float], capsys: pytest.CaptureFixtu
         "summary": "all there",
         "seconds": 0.1,
     }
+
+
+def test_what_strangers_name_their_files_never_reaches_the_terminal_raw(capsys: pytest.CaptureFixture[str]) -> None:
+    progress.plain(verbose=False)(Note("\x1b]0;title\x07x.bin", "left out: \x1b[2J"))
+    render_error(ArrivalError("only \x1b]0;title\x07x.bin", context="\x9b2J", hint="\r"))
+    assert not any(char in capsys.readouterr().err for char in "\x1b\x07\x9b")

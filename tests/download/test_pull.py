@@ -6,6 +6,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import time
 from collections import namedtuple
 from dataclasses import replace
 from itertools import pairwise
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from provision.download import FolderTarget, Pulled, pull
+from provision.download import FolderTarget, Pulled, engine, pull
 from provision.errors import ArrivalError, ProvisionError, UsageError
 from provision.events import Event, Note, Progress
 from provision.lock import LockedFile, LockedModel
@@ -490,3 +491,31 @@ def test_a_hub_that_will_never_list_is_asked_once(stage: str, second: bool, tmp_
                 pull(REF, sources, FolderTarget(tmp_path), options=OPTIONS)
             assert caught.value.name == "status-unexpected"
         assert hub.asked[stage] == 1
+
+
+def test_a_listing_that_takes_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(HuggingFaceSource):
+        def manifest(self, ref: ModelRef) -> Manifest:
+            time.sleep(0.5)
+            return super().manifest(ref)
+
+    monkeypatch.setattr(engine, "LISTING_LONG", 0.1)
+    notes: list[Event] = []
+    with good_hub() as hub:
+        pull(REF, [Slow(hub.url, transport=TRANSPORT)], FolderTarget(tmp_path), listener=notes.append, options=OPTIONS)
+    assert Note("org/model@main", "still reading what there is of it") in notes
+
+
+def test_a_host_that_ignores_ranges_is_read_on_from_its_first_answer(tmp_path: Path) -> None:
+    with good_hub() as hub:
+        hub.faults = [Fault("range-ignored")]
+        hub.rate = 3e6
+        pulled = pull(REF, [source(hub)], FolderTarget(tmp_path), options=OPTIONS)
+    assert pulled.fetched < 1.2 * SIZE
+
+
+def test_a_sender_with_an_etag_of_its_own_each_time_is_believed_for_its_bytes(tmp_path: Path) -> None:
+    with good_hub() as hub:
+        hub.faults = [Fault("etag", text=f"{index}", times=1) for index in range(50)]
+        pull(REF, [source(hub)], FolderTarget(tmp_path), options=OPTIONS)
+    assert (tmp_path / WEIGHTS).read_bytes() == content()[WEIGHTS]

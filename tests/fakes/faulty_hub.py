@@ -242,6 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
         kind = fault.kind if fault else ""
         if fault and kind in SWAPS:
             data, fault = SWAPS[kind](data, fault), None
+        if fault and kind == "etag":
+            headers["ETag"], fault = f'"{fault.text}"', None
         start, stop, status = 0, len(data), 200
         asked = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         matches = self.headers.get("If-Range") in (None, headers.get("ETag"))
