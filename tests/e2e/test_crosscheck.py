@@ -52,7 +52,7 @@ def probed(ready_home: Path, template: Any, texts: list[str]) -> list[dict[str, 
     seen = run_script(machine, python, "tests.fakes.crosscheck_probe", params, along=along, timeout=120)
     assert seen.trouble is None, seen.trouble
     found: list[dict[str, Fact]] = [{}]
-    for line in map(json.loads, heard[-1].splitlines()):
+    for line in map(json.loads, filter(None, heard[-1].splitlines())):
         if line.get("begin") == "next":
             found.append({})
         elif "fact" in line:

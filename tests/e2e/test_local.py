@@ -90,12 +90,21 @@ def test_a_damaged_file_is_the_root_cause_and_what_stands_on_it_is_blocked(ready
 
 def test_the_environment_can_be_adopted_and_is_not_touched(ready_home: Path, tmp_path: Path) -> None:
     python = ready_home / "envs" / "smoke" / "bin" / "python"
-    env = environ(tmp_path / "home")
-    refused = run("up", *SMOKE, "--python", str(python), env=env)
-    assert refused.returncode == 2 and "--yes" in refused.stderr
-    found = report(run("up", *SMOKE, "--python", str(python), "--yes", "--json", env=env))
+    found = report(run("up", *SMOKE, "--python", str(python), "--json", env=environ(tmp_path / "home")))
     assert found["exit_code"] == 0 and found["environment"]["python_path"] == str(python)
     assert {step["name"]: step["changed"] for step in found["steps"]} == {"environment": False, "models": True}
+
+
+def test_an_adopted_environment_that_lacks_something_is_changed_only_with_a_word(ready_home: Path, tmp_path: Path) -> None:
+    whole = next((ready_home / "envs/smoke/lib").glob("python*/site-packages"))
+    subprocess.run([ready_home / "envs/smoke/bin/python", "-m", "venv", "--without-pip", tmp_path / "own"], check=True)
+    own = next((tmp_path / "own/lib").glob("python*/site-packages"))
+    for entry in whole.iterdir():
+        if not entry.name.startswith("accelerate"):
+            (own / entry.name).symlink_to(entry)
+    refused = run("up", *SMOKE, "--python", str(tmp_path / "own/bin/python"), env=environ(tmp_path / "home"))
+    assert refused.returncode == 2 and "add accelerate" in refused.stderr and "--yes" in refused.stderr
+    assert not list(own.glob("accelerate*"))
 
 
 def test_run_and_export_give_what_the_checks_had(env: dict[str, str]) -> None:
