@@ -26,7 +26,7 @@ def give_back(damage: Damage, blob: Path, partial: Path) -> None:
 
     It keeps its links: once a pull has moved it back, the doors lead to it as before. Raises OSError.
     """
-    if not damage.ranges or not blob.exists():
+    if not blob.exists():
         return
     partial.mkdir(parents=True, exist_ok=True)
     part = partial / f"{damage.sha256}.part"

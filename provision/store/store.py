@@ -144,23 +144,19 @@ class Store:
     def verify(
         self, records: Sequence[ModelRecord], *, workers: int | None = None, listener: Listener = silent
     ) -> tuple[Damage, ...]:
-        """Hash every file of the records again, each content once, and return those that are missing or damaged.
+        """Hash every file of the records again, each content once, and return those that are missing or damaged, and the
+        doors that lead to none.
 
         `workers` threads (as many as there are processors). What is whole is noted as verified now, where that can be
-        written.
+        written. A record that another process removed or wrote anew meanwhile is as that one left it.
         """
         files = {file.sha256: file for record in records for file in record.files}
         looked = look_at_all(list(files.values()), self.blob_path, self._digests, workers or os.cpu_count() or 1, listener)
-        damages = [
-            bad
-            for record in records
-            for file in record.files
-            if (
-                bad := judge(record, file, looked[file.sha256], self.blob_path(file.sha256), self._tree(record) / file.path)
-            )
-        ]
-        self._note_verified(records, {(bad.repo, bad.commit) for bad in damages}, looked)
-        return tuple(damages)
+        same = [record for record in records if self._still(record)]
+        found = [self._judged(record, file, looked) for record in same for file in record.files]
+        damages = [bad for bad in found if bad]
+        self._note_verified(same, {(bad.repo, bad.commit) for bad in damages}, looked)
+        return (*damages, *self._fallen(same))
 
     def restore(self, damages: Sequence[Damage], sources: Sequence[Source], listener: Listener = silent) -> None:
         """Make damaged models whole again from `sources`: only the damaged ranges are brought, where those are known.
@@ -171,7 +167,7 @@ class Store:
         from provision.store.restore import give_back, pull_again
 
         with told(self.root), self._held():
-            for damage in damages:
+            for damage in (one for one in damages if one.ranges):
                 give_back(damage, self.blob_path(damage.sha256), self.partial)
         hurt = {(damage.repo, damage.commit) for damage in damages}
         for record in self.models():
@@ -272,6 +268,17 @@ class Store:
     def _judged(self, record: ModelRecord, file: StoredFile, looked: Mapping[str, Looked | None]) -> Damage | None:
         return judge(record, file, looked[file.sha256], self.blob_path(file.sha256), self._tree(record) / file.path)
 
+    def _still(self, record: ModelRecord) -> ModelRecord | None:
+        """Return the record of the same commit as it is now, if it is of the same files."""
+        return next((one for one in self._of(record.repo) if (one.commit, one.tree) == (record.commit, record.tree)), None)
+
+    def _fallen(self, records: Sequence[ModelRecord]) -> Iterator[Damage]:
+        """Find the doors of these records that do not lead where they should, as damages that bring nothing again."""
+        for repo in {record.repo: None for record in records}:
+            known = newest(self._of(repo))
+            for place in doors.fallen(self.root, doors.doors(repo, known)):
+                yield Damage(repo, known[0].commit, place, "", 0, "does not lead where it should", ())
+
     def _note_verified(
         self, records: Sequence[ModelRecord], bad: set[tuple[str, str]], looked: Mapping[str, Looked | None]
     ) -> None:
@@ -281,8 +288,9 @@ class Store:
                 self._keep_prefixes(sha256, found.prefixes if found else ())
             now = time.time()
             for record in records:
-                if (record.repo, record.commit) not in bad:
-                    self._write(replace(record, verified=now))
+                current = self._still(record)
+                if current and (record.repo, record.commit) not in bad:
+                    self._write(replace(current, verified=now))
 
 
 def _parsed(path: Path) -> ModelRecord:

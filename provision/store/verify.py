@@ -20,7 +20,8 @@ PIECE = 8 * BLOCK  # bytes between two prefix digests (`provision.download.verif
 @dataclass(frozen=True)
 class Damage:
     """One file that is not what it was. `what` is for people; `ranges` (half-open, in bytes) is what to bring again: the
-    first damaged piece where prefix digests tell it, else the whole file; nothing where its content is here, unlinked."""
+    first damaged piece where prefix digests tell it, else the whole file; nothing where its content is here, unlinked, and
+    for a door (`path` is its place in the store, and there is no `sha256`)."""
 
     repo: str
     commit: str

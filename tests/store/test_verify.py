@@ -188,3 +188,40 @@ def test_verify_needs_no_right_to_write(store: Store, monkeypatch: pytest.Monkey
     monkeypatch.setattr("provision.store.store.replace_file", refuse)
     assert store.verify([record]) == ()
     assert store.record(REPO, COMMIT) == record
+
+
+def meanwhile(act: Callable[[], object]) -> Callable[[Event], None]:
+    """Return a listener that lets another process act once, when hashing has begun."""
+    acts = [act]
+
+    def listen(_: Event) -> None:
+        if acts:
+            acts.pop()()
+
+    return listen
+
+
+def test_a_pull_that_ends_while_we_verify_stands(store: Store) -> None:
+    publish(store, {"config.json": FILES["config.json"]})
+    assert store.verify(store.models(), listener=meanwhile(lambda: publish(Store(store.root)))) == ()
+    record = store.models()[0]
+    assert {file.path for file in record.files} == set(FILES) and record.verified == 0
+    store.gc(days=0)
+    assert store.is_whole(record) and content(store.root / REPO) == FILES
+
+
+def test_a_record_that_goes_while_we_verify_stays_gone(store: Store) -> None:
+    publish(store, published=1.0)
+    publish(store, {**FILES, "config.json": b"new"}, commit=LATER)
+    assert store.verify(store.models(), listener=meanwhile(lambda: Store(store.root).gc(days=0))) == ()
+    assert [record.commit for record in store.models()] == [LATER]
+
+
+@pytest.mark.parametrize("place", [REPO, ".hf/hub/models--org--model/refs/main"])
+def test_a_door_that_fell_is_told_and_opened_again(store: Store, place: str) -> None:
+    publish(store)
+    (store.root / place).unlink()
+    bad = only(store)
+    assert (bad.path, bad.what, bad.ranges) == (place, "does not lead where it should", ())
+    store.restore([bad], [])
+    assert content(store.root / REPO) == FILES and not store.verify(store.models())
