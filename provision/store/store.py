@@ -19,7 +19,7 @@ from provision.store.record import SHA256, ModelRecord, StoredFile, checked, cla
 from provision.store.verify import Damage, Looked, judge, look_at_all
 
 if TYPE_CHECKING:
-    from provision.sources.interface import Source
+    from provision.store.restore import SourcesOf
     from provision.store.target import StoreTarget
 
 KEPT_DAYS = 7.0  # what nobody refers to is kept so long: a pull may come back for it
@@ -158,21 +158,18 @@ class Store:
         self._note_verified(same, {(bad.repo, bad.commit) for bad in damages}, looked)
         return (*damages, *self._fallen(same))
 
-    def restore(self, damages: Sequence[Damage], sources: Sequence[Source], listener: Listener = silent) -> None:
-        """Make damaged models whole again from `sources`: only the damaged ranges are brought, where those are known.
+    def restore(self, damages: Sequence[Damage], sources: SourcesOf, listener: Listener = silent) -> None:
+        """Make damaged models whole again, each from its `sources`: only damaged ranges are brought, where those are known.
 
-        What is damaged is handed to a pull as a part of which that much is missing. Raises StoreError, ArrivalError; what
-        was mended by then stays so, and the rest is missing until the next pull.
+        Raises StoreError, ArrivalError; what was mended by then stays so, and the rest is missing until the next pull.
         """
-        from provision.store.restore import give_back, pull_again
+        from provision.store.restore import give_back, pull_all
 
-        with told(self.root), self._held():
-            for damage in (one for one in damages if one.ranges):
+        for damage in {one.sha256: one for one in damages if one.ranges}.values():
+            with told(self.root), self._held():
                 give_back(damage, self.blob_path(damage.sha256), self.partial)
         hurt = {(damage.repo, damage.commit) for damage in damages}
-        for record in self.models():
-            if (record.repo, record.commit) in hurt:
-                pull_again(self, record, sources, listener)
+        pull_all(self, [record for record in self.models() if (record.repo, record.commit) in hurt], sources, listener)
 
     def gc(self, *, days: float = KEPT_DAYS, dry_run: bool = False) -> tuple[sweep.Swept, ...]:
         """Remove what nobody refers to and return it: commits superseded, blobs and parts untouched for `days`, trees and

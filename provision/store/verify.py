@@ -70,6 +70,12 @@ def look_at_all(
         return dict(zip([file.sha256 for file in ordered], pool.map(one, ordered), strict=True))
 
 
+def is_right(blob: Path, damage: Damage) -> bool:
+    """Whether what was found damaged is right by now: another process may have mended it. Raises OSError."""
+    file = StoredFile(damage.path, damage.size, damage.sha256)
+    return _look(blob, file, (), lambda _: None).damaged is None
+
+
 def judge(record: ModelRecord, file: StoredFile, looked: Looked | None, blob: Path, place: Path) -> Damage | None:
     """Return what is wrong with a file of a record, or None. `place` is where the doors lead."""
     ranges: tuple[tuple[int, int], ...] = ()

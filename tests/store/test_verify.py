@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ def hub() -> Iterator[FaultyHub]:
 def restore(store: Store, hub: FaultyHub) -> int:
     """Mend what is damaged, and return how many bytes the hub sent for it."""
     hub.sent.clear()
-    store.restore(store.verify(store.models()), [source(hub)])
+    store.restore(store.verify(store.models()), lambda _: [source(hub)])
     return sum(hub.sent.values())
 
 
@@ -173,7 +173,7 @@ def test_a_file_behind_a_door_that_was_replaced_is_found(store: Store) -> None:
     bad = only(store)
     assert (bad.what, bad.ranges) == ("was replaced by something that is not verified", ())
     assert not store.is_whole(record)
-    store.restore([bad], [])  # all that is needed is here
+    store.restore([bad], lambda _: [])  # all that is needed is here
     assert content(store.root / REPO) == FILES and not store.verify(store.models())
 
 
@@ -223,5 +223,39 @@ def test_a_door_that_fell_is_told_and_opened_again(store: Store, place: str) -> 
     (store.root / place).unlink()
     bad = only(store)
     assert (bad.path, bad.what, bad.ranges) == (place, "does not lead where it should", ())
-    store.restore([bad], [])
+    store.restore([bad], lambda _: [])
     assert content(store.root / REPO) == FILES and not store.verify(store.models())
+
+
+def restore_each(store: Store, hubs: Mapping[str, FaultyHub]) -> None:
+    """Mend what is damaged, each model from its own hub."""
+    store.restore(store.verify(store.models()), lambda record: [source(hubs[record.repo])])
+
+
+def test_what_two_models_share_is_taken_back_once_and_brought_by_whichever_can(store: Store, hub: FaultyHub) -> None:
+    publish(store, {NAME: BIG})
+    publish(store, {NAME: BIG}, repo="other/model")
+    damage(store.blob_path(sha256(BIG)), 5)
+    with FaultyHub({"not/here": Repo({})}) as without:
+        restore_each(store, {REPO: hub, "other/model": without})
+    assert hub.sent[NAME] == PIECE
+    assert not store.verify(store.models()) and all(store.is_whole(record) for record in store.models())
+
+
+def test_the_first_model_s_dead_source_does_not_keep_the_second_s_from_being_asked(store: Store, hub: FaultyHub) -> None:
+    publish(store, {NAME: BIG}, repo="before/model")
+    publish(store, {NAME: BIG})
+    damage(store.blob_path(sha256(BIG)), 5)
+    with FaultyHub({"not/here": Repo({})}) as without:
+        restore_each(store, {"before/model": without, REPO: hub})
+    assert not store.verify(store.models()) and all(store.is_whole(record) for record in store.models())
+
+
+def test_what_another_process_has_mended_meanwhile_is_not_taken_back(store: Store, hub: FaultyHub) -> None:
+    publish(store, {NAME: BIG})
+    damage(store.blob_path(sha256(BIG)), 5)
+    damages = store.verify(store.models())
+    store.restore(damages, lambda _: [source(hub)])
+    hub.sent.clear()
+    store.restore(damages, lambda _: [source(hub)])
+    assert not hub.sent and not store.verify(store.models())
