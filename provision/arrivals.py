@@ -77,12 +77,14 @@ def fetch(wish: Wish, place: Store | Path, environ: Mapping[str, str], listener:
 def mend(
     store: Store, damages: Sequence[Damage], sources: Sequence[str], environ: Mapping[str, str], listener: Listener
 ) -> None:
-    """Bring what is damaged again, from `sources` (KIND=URL) or from where each model came. Raises ArrivalError."""
+    """Bring what is damaged again, from `sources` (KIND=URL), else from where that commit came, then from where the
+    model's others did. Raises ArrivalError."""
     with builtin_hub([ModelSpec(damage.repo, sources=tuple(sources)) for damage in damages]) as endpoint:
 
         def asked(record: ModelRecord) -> list[Source]:
-            model = ModelSpec(record.repo, sources=tuple(sources) or (record.source.replace(":", "=", 1),))
-            return open_sources(model, endpoint, environ)
+            origins = dict.fromkeys(one.source for one in [record, *store.versions(record.repo)] if one.source)
+            known = tuple(origin.replace(":", "=", 1) for origin in origins)
+            return open_sources(ModelSpec(record.repo, sources=tuple(sources) or known), endpoint, environ)
 
         store.restore(damages, asked, listener)
 
