@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from provision.download.options import MIB
@@ -84,13 +84,9 @@ class FolderTarget:
         return seal.sha256
 
     def put(self, file: RemoteFile, sha256: str, part: Path) -> None:
-        """Move the part to the file's own name; a folder in between that is a link is refused."""
-        path = self.folder / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
-            raise OSError(f"{path.parent} leads out of {self.folder}")
+        """Move the part to the file's own name; a folder in between that leads out of here is refused."""
         _sync(part)
-        os.replace(part, path)
+        os.replace(part, self._make_way(file.path))
         self._enter(file, sha256)
 
     def finish(self, pulled: Pulled) -> Path:
@@ -137,6 +133,17 @@ class FolderTarget:
             reference="file-changed",
             hint="run the same command again: it will be brought",
         )
+
+    def _make_way(self, name: str) -> Path:
+        """Return a file's place, the folders to it made; nothing is made beyond one that leads out. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path, top = self.folder, self.folder.resolve()
+        for part in PurePosixPath(name).parts[:-1]:
+            path /= part
+            if not path.resolve().is_relative_to(top):
+                raise OSError(f"{path} leads out of {self.folder}")
+            path.mkdir(exist_ok=True)
+        return self.folder / name
 
     def _enter(self, file: RemoteFile, sha256: str) -> None:
         stat = (self.folder / file.path).stat()

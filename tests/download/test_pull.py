@@ -473,6 +473,17 @@ def test_a_twin_that_has_nothing_to_be_copied_from_is_told_and_brought_by_the_ne
     assert {path: (tmp_path / path).read_bytes() for path in files} == files
 
 
+def test_nothing_is_made_where_a_link_leads_out(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "to", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    (folder / "sub").symlink_to(outside)
+    with FaultyHub({REPO: Repo({"sub/deep/config.json": b"{}"})}) as hub, pytest.raises(ArrivalError) as caught:
+        pull(REF, [source(hub)], FolderTarget(folder), options=OPTIONS)
+    assert "leads out of" in caught.value.context + caught.value.message
+    assert not list(outside.iterdir())
+
+
 def test_from_a_folder(tmp_path: Path) -> None:
     for path, data in content().items():
         (tmp_path / "from" / REPO).mkdir(parents=True, exist_ok=True)
