@@ -15,7 +15,7 @@ from provision.events import Listener, silent
 from provision.files import locked, replace_file
 from provision.store import doors, sweep, trees
 from provision.store.errors import StoreError, told
-from provision.store.record import SHA256, ModelRecord, StoredFile, checked, claims, merged, newest, slug
+from provision.store.record import SHA256, ModelRecord, StoredFile, checked, claims, merged, newest, read_record, slug
 from provision.store.verify import Damage, Looked, judge, look_at_all
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Store:
         stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         known = self._parsed.get(path)
         if known is None or known[0] != stamp:
-            known = self._parsed[path] = stamp, _parsed(path)
+            known = self._parsed[path] = stamp, read_record(path)
         return known[1]
 
     def _write(self, record: ModelRecord) -> None:
@@ -288,15 +288,3 @@ class Store:
                 current = self._still(record)
                 if current and (record.repo, record.commit) not in bad:
                     self._write(replace(current, verified=now))
-
-
-def _parsed(path: Path) -> ModelRecord:
-    try:
-        return ModelRecord.from_json(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} is not a record of this program",
-            context=repr(error),
-            hint="move it away and pull the model again: what is here is not fetched twice",
-            reference="record-invalid",
-        ) from error
