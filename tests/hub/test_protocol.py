@@ -445,3 +445,25 @@ def test_other_machines_are_told_the_address_that_leads_to_them(tmp_path: Path, 
     with Hub(served, host="0.0.0.0") as open_to_all, Hub(served) as own:
         assert open_to_all.endpoint_outside == f"http://127.0.0.1:{open_to_all.port}"
         assert own.endpoint_outside == own.endpoint
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_what_was_put_in_a_content_s_place_is_not_followed(tmp_path: Path, kind: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"not for you")
+    store = Store(tmp_path / "store")
+    record = publish(store, {"config.json": b"for anyone."})
+    blob = store.blob_path(record.files[0].sha256)
+    blob.unlink()
+    {"link": lambda: blob.symlink_to(secret), "folder": blob.mkdir, "pipe": lambda: os.mkfifo(blob)}[kind]()
+    with Hub(StoreCatalogue(store)) as hub:
+        answer = ask(hub, f"/{REPO}/resolve/main/config.json")
+    assert answer.status == 409 and b"not for you" not in data(answer)
+
+
+def test_a_link_inside_a_folder_is_served(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs/one").write_bytes(b"{}")
+    (tmp_path / "config.json").symlink_to("blobs/one")
+    with Hub(FolderCatalogue({REPO: tmp_path})) as hub:
+        assert data(ask(hub, f"/{REPO}/resolve/main/config.json")) == b"{}"
