@@ -47,7 +47,9 @@ async def _pour(
     with contextlib.suppress(ConnectionError):  # the client went away
         await response.prepare(request)
         if span and request.method != "HEAD" and request.transport is not None:
-            await asyncio.get_running_loop().sendfile(request.transport, handle, span.start, len(span))
+            sent = await asyncio.get_running_loop().sendfile(request.transport, handle, span.start, len(span))
+            if sent < len(span):  # it was cut meanwhile: only the connection's end tells the client
+                request.transport.close()
         await response.write_eof()
     return response
 

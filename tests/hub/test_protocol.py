@@ -313,6 +313,17 @@ def test_readers_that_go_away_leave_the_others_alone(hub: Hub) -> None:
     assert data(ask(hub, FILE)) == DATA
 
 
+def test_a_file_cut_while_it_is_sent_ends_the_connection(tmp_path: Path) -> None:
+    with Hub(folders(tmp_path, {LARGE: bytes(64 << 20)})) as hub:
+        with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as connection:
+            connection.sendall(f"GET {FILE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            received = len(connection.recv(10))
+            os.truncate(tmp_path / LARGE, 32 << 20)
+            while block := connection.recv(1 << 20):
+                received += len(block)
+        assert 10 < received < 64 << 20
+
+
 def test_it_stops_while_a_reader_stands_still(tmp_path: Path) -> None:
     hub = Hub(folders(tmp_path, {LARGE: bytes(64 << 20)}))
     hub.start()
