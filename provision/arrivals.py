@@ -11,10 +11,10 @@ from typing import Any
 from provision import lock as lockfile
 from provision.download import FolderTarget, Target, pull
 from provision.events import Listener
-from provision.sources.interface import ModelRef
+from provision.sources.interface import ModelRef, Source
 from provision.spec import MirrorsSpec, ModelSpec, default_sources
 from provision.steps.models import builtin_hub, locked, open_sources
-from provision.store import Damage, Store
+from provision.store import Damage, ModelRecord, Store
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,16 @@ def fetch(wish: Wish, place: Store | Path, environ: Mapping[str, str], listener:
 def mend(
     store: Store, damages: Sequence[Damage], sources: Sequence[str], environ: Mapping[str, str], listener: Listener
 ) -> None:
-    """Bring what is damaged again, from `sources` (KIND=URL) or from where each model came. Raises ArrivalError."""
-    for repo in dict.fromkeys(damage.repo for damage in damages):
-        record = store.record(repo)
-        origin = record.source.replace(":", "=", 1) if record else ""
-        model = ModelSpec(repo, sources=tuple(sources) or (origin,))
-        with builtin_hub((model,)) as endpoint:
-            ours = [damage for damage in damages if damage.repo == repo]
-            store.restore(ours, open_sources(model, endpoint, environ), listener)
+    """Bring what is damaged again, from `sources` (KIND=URL), else from where that commit came, then from where the
+    model's others did. Raises ArrivalError."""
+    with builtin_hub([ModelSpec(damage.repo, sources=tuple(sources)) for damage in damages]) as endpoint:
+
+        def asked(record: ModelRecord) -> list[Source]:
+            origins = dict.fromkeys(one.source for one in [record, *store.versions(record.repo)] if one.source)
+            known = tuple(origin.replace(":", "=", 1) for origin in origins)
+            return open_sources(ModelSpec(record.repo, sources=tuple(sources) or known), endpoint, environ)
+
+        store.restore(damages, asked, listener)
 
 
 def listing(store: Store) -> list[dict[str, Any]]:

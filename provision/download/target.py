@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from provision.download.options import MIB
 from provision.download.record import ArrivedFile, Pulled
 from provision.download.verify import seal_of_file
+from provision.errors import ArrivalError
 from provision.files import replace_file
 from provision.sources.interface import ModelRef, RemoteFile
 
@@ -82,19 +84,15 @@ class FolderTarget:
         return seal.sha256
 
     def put(self, file: RemoteFile, sha256: str, part: Path) -> None:
-        """Move the part to the file's own name; a folder in between that is a link is refused."""
-        path = self.folder / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
-            raise OSError(f"{path.parent} leads out of {self.folder}")
+        """Move the part to the file's own name; a folder in between that leads out of here is refused."""
         _sync(part)
-        os.replace(part, path)
+        os.replace(part, self._make_way(file.path))
         self._enter(file, sha256)
 
     def finish(self, pulled: Pulled) -> Path:
         """Write the accounts; put files that share their content with another beside it."""
         self._copy_twins(pulled.files)
-        _write(self._own / "files.jsonl", "".join(_line(name, entry) for name, entry in sorted(self._seen.items())))
+        self._write_accounts()
         record = {
             "repo": pulled.repo,
             "revision": pulled.revision,
@@ -109,13 +107,43 @@ class FolderTarget:
         return self.folder
 
     def _copy_twins(self, files: Sequence[ArrivedFile]) -> None:
-        lying = {entry["sha256"]: name for name, entry in self._seen.items()}
+        self.partial.mkdir(parents=True, exist_ok=True)
         for file in files:
             wanted = RemoteFile(file.path, file.size, file.sha256)
             if self.find(wanted) is None:
-                scratch = self.partial / f"{file.sha256}.copy"
-                shutil.copyfile(self.folder / lying[file.sha256], scratch)
-                self.put(wanted, file.sha256, scratch)
+                scratch = self.partial / f"{file.sha256}.{os.getpid()}.copy"
+                try:
+                    self._copy_twin(wanted, file.sha256, scratch)
+                    self.put(wanted, file.sha256, scratch)
+                finally:
+                    scratch.unlink(missing_ok=True)
+
+    def _copy_twin(self, wanted: RemoteFile, sha256: str, scratch: Path) -> None:
+        """Copy a file of that content. One whose bytes turn out to be others is struck from the accounts."""
+        for name in [name for name, entry in self._seen.items() if entry["sha256"] == sha256]:
+            if self.find(RemoteFile(name, wanted.size, sha256)) is None:
+                continue
+            if _copied(self.folder / name, scratch) == sha256:
+                return
+            del self._seen[name]
+            self._write_accounts()
+        raise ArrivalError(
+            f"no file in {self.folder} has the content of {wanted.path} any more",
+            context=f"another program changed it during the pull; its sha256 is {sha256}",
+            reference="file-changed",
+            hint="run the same command again: it will be brought",
+        )
+
+    def _make_way(self, name: str) -> Path:
+        """Return a file's place, the folders to it made; nothing is made beyond one that leads out. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path, top = self.folder, self.folder.resolve()
+        for part in PurePosixPath(name).parts[:-1]:
+            path /= part
+            if not path.resolve().is_relative_to(top):
+                raise OSError(f"{path} leads out of {self.folder}")
+            path.mkdir(exist_ok=True)
+        return self.folder / name
 
     def _enter(self, file: RemoteFile, sha256: str) -> None:
         stat = (self.folder / file.path).stat()
@@ -124,6 +152,9 @@ class FolderTarget:
         with (self._own / "files.jsonl").open("a") as accounts:
             accounts.write(_line(file.path, entry))
         self._seen[file.path] = entry
+
+    def _write_accounts(self) -> None:
+        _write(self._own / "files.jsonl", "".join(_line(name, entry) for name, entry in sorted(self._seen.items())))
 
     def _load(self) -> dict[str, dict[str, Any]]:
         """Return the accounts: the last line of each file counts, a torn one does not."""
@@ -136,6 +167,16 @@ class FolderTarget:
                 entry = json.loads(line)
                 seen[entry.pop("path")] = entry
         return seen
+
+
+def _copied(source: Path, to: Path) -> str:
+    """Copy a file and return the SHA-256 of what was copied. Raises OSError."""
+    digest = hashlib.sha256()
+    with source.open("rb") as theirs, to.open("wb") as ours:
+        while block := theirs.read(MIB):
+            digest.update(block)
+            ours.write(block)
+    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

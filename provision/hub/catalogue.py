@@ -101,7 +101,7 @@ class FolderCatalogue:
         return [model] if model.files else []
 
     def _look(self, repo: str, folder: Path) -> HubModel:
-        found = {path: self._file(path, folder / path) for path in _names(folder)}
+        found = {path: self._file(path, (folder / path).resolve()) for path in _names(folder)}
         created = max((file.modified for file in found.values()), default=0) / 1e9
         return HubModel(repo, commit_of({path: file.sha256 for path, file in found.items()}), (), found, created)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -46,19 +47,22 @@ async def _pour(
     with contextlib.suppress(ConnectionError):  # the client went away
         await response.prepare(request)
         if span and request.method != "HEAD" and request.transport is not None:
-            await asyncio.get_running_loop().sendfile(request.transport, handle, span.start, len(span))
+            sent = await asyncio.get_running_loop().sendfile(request.transport, handle, span.start, len(span))
+            if sent < len(span):  # it was cut meanwhile: only the connection's end tells the client
+                request.transport.close()
         await response.write_eof()
     return response
 
 
 def _open(file: HubFile) -> BinaryIO:
-    """Open the file if it still is the one that was hashed. Raises OSError."""
-    handle = file.location.open("rb")
-    stat = os.fstat(handle.fileno())
-    if stat.st_size != file.size or (file.modified and stat.st_mtime_ns != file.modified):
-        handle.close()
+    """Open the file if it still is the one that was hashed, and no link put in its place. Raises OSError."""
+    handle = os.open(file.location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(handle)
+    changed = found.st_size != file.size or (file.modified and found.st_mtime_ns != file.modified)
+    if changed or not stat.S_ISREG(found.st_mode):
+        os.close(handle)
         raise OSError(0, "it has changed")
-    return handle
+    return os.fdopen(handle, "rb")
 
 
 def _asked(request: web.Request, size: int, etag: str) -> range | None:

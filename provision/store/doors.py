@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -72,13 +72,17 @@ def open_doors(root: Path, wanted: Doors) -> None:
 
 def stand(root: Path, wanted: Doors) -> bool:
     """Whether every door leads where it should."""
-    with contextlib.suppress(OSError):
-        links = all(
-            str((root / place).readlink()) == os.path.relpath(root / tree, (root / place).parent)
-            for place, tree in wanted.links.items()
-        )
-        return links and all((root / place).read_text() == commit for place, commit in wanted.refs.items())
-    return False
+    return next(fallen(root, wanted), None) is None
+
+
+def fallen(root: Path, wanted: Doors) -> Iterator[str]:
+    """Find the places of doors that do not lead where they should."""
+    for place, tree in wanted.links.items():
+        if _told(lambda path: str(path.readlink()), root / place) != os.path.relpath(root / tree, (root / place).parent):
+            yield place
+    for place, commit in wanted.refs.items():
+        if _told(Path.read_text, root / place) != commit:
+            yield place
 
 
 def close_doors(root: Path, before: Doors, after: Doors) -> None:
@@ -103,3 +107,9 @@ def point(link: Path, target: str) -> None:
         os.replace(scratch, link)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _told(how: Callable[[Path], str], path: Path) -> str | None:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return how(path)
+    return None

@@ -7,10 +7,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from provision.errors import UsageError
+from provision.errors import ArrivalError, UsageError
 from provision.sources.names import check_names
+from provision.store.errors import StoreError
 
 SCHEMA = "provision.model/v1"
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -62,7 +64,8 @@ class ModelRecord:
 
     @classmethod
     def from_json(cls, data: bytes) -> ModelRecord:
-        """Raises ValueError, KeyError or TypeError where it is no record."""
+        """Raises ValueError, KeyError, TypeError or AttributeError where it is no record, and UsageError or ArrivalError
+        where a name in it must not become a path: whoever wrote it may not have been this program."""
         told: dict[str, Any] = json.loads(data)
         if told.pop("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
@@ -70,7 +73,28 @@ class ModelRecord:
         told |= {name: tuple(told[name]) for name in ("revisions", "left_out")}
         if not all(SHA256.fullmatch(file.sha256) for file in told["files"]):
             raise ValueError("a file has no SHA-256")
+        if not COMMIT.fullmatch(told["commit"]):
+            raise ValueError("its commit is none")
+        slug(told["repo"])
+        for name in [*told["revisions"], *(file.path for file in told["files"])]:
+            check_names([name])
         return cls(**told)
+
+
+def read_record(path: Path) -> ModelRecord:
+    """Return the record at `path`, which is where this record belongs. Raises StoreError `record-invalid`."""
+    try:
+        record = ModelRecord.from_json(path.read_bytes())
+        if (slug(record.repo), f"{record.commit}.json") != (path.parent.name, path.name):
+            raise ValueError(f"it is of {record.repo}@{record.commit}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError, ArrivalError) as error:
+        raise StoreError(
+            f"{path} is not a record of this program",
+            context=repr(error),
+            hint="move it away and pull the model again: what is here is not fetched twice",
+            reference="record-invalid",
+        ) from error
+    return record
 
 
 def slug(repo: str) -> str:

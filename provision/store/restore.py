@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provision.download import Pulled, pull
+from provision.errors import ArrivalError
 from provision.events import Listener
 from provision.lock import LockedFile, LockedModel
 from provision.sources.interface import ModelRef, Source
 from provision.store.record import ModelRecord
 from provision.store.target import StoreTarget
-from provision.store.verify import Damage
+from provision.store.verify import Damage, is_right
 
 if TYPE_CHECKING:
     from provision.store.store import Store
 
+SourcesOf = Callable[[ModelRecord], Sequence[Source]]
 HERE = "the store"  # who sent the bytes that were right
 
 
 def give_back(damage: Damage, blob: Path, partial: Path) -> None:
     """Turn a damaged blob into a part whose journal (`provision.download.parts`) speaks of all but the damaged ranges.
 
-    It keeps its links: once a pull has moved it back, the doors lead to it as before. Raises OSError.
+    It keeps its links: once a pull has moved it back, the doors lead to it as before. One that is right by now stays.
+    Raises OSError.
     """
-    if not damage.ranges or not blob.exists():
+    if not blob.exists() or is_right(blob, damage):
         return
     partial.mkdir(parents=True, exist_ok=True)
     part = partial / f"{damage.sha256}.part"
@@ -50,7 +53,23 @@ class _Again(StoreTarget):
         return self._store.root / self._record.repo
 
 
-def pull_again(store: Store, record: ModelRecord, sources: Sequence[Source], listener: Listener) -> None:
+def pull_all(store: Store, records: Sequence[ModelRecord], sources: SourcesOf, listener: Listener) -> None:
+    """Bring what is missing of the records: one whose own sources fail has another try once a model that may share its
+    contents is whole. Raises ArrivalError, the first of those that are left, and StoreError."""
+    left = list(records)
+    while left:
+        failed: list[tuple[ModelRecord, ArrivalError]] = []
+        for record in left:
+            try:
+                _pull_again(store, record, sources(record), listener)
+            except ArrivalError as error:
+                failed.append((record, error))
+        if len(failed) == len(left):
+            raise failed[0][1]
+        left = [record for record, _ in failed]
+
+
+def _pull_again(store: Store, record: ModelRecord, sources: Sequence[Source], listener: Listener) -> None:
     """Bring exactly what the record says; what is here is not brought. Raises ArrivalError, StoreError."""
     revision = next(iter(record.revisions), record.commit)
     files = tuple(LockedFile(file.path, file.size, file.sha256) for file in record.files)

@@ -15,11 +15,11 @@ from provision.events import Listener, silent
 from provision.files import locked, replace_file
 from provision.store import doors, sweep, trees
 from provision.store.errors import StoreError, told
-from provision.store.record import SHA256, ModelRecord, StoredFile, checked, claims, merged, newest, slug
+from provision.store.record import SHA256, ModelRecord, StoredFile, checked, claims, merged, newest, read_record, slug
 from provision.store.verify import Damage, Looked, judge, look_at_all
 
 if TYPE_CHECKING:
-    from provision.sources.interface import Source
+    from provision.store.restore import SourcesOf
     from provision.store.target import StoreTarget
 
 KEPT_DAYS = 7.0  # what nobody refers to is kept so long: a pull may come back for it
@@ -144,39 +144,32 @@ class Store:
     def verify(
         self, records: Sequence[ModelRecord], *, workers: int | None = None, listener: Listener = silent
     ) -> tuple[Damage, ...]:
-        """Hash every file of the records again, each content once, and return those that are missing or damaged.
+        """Hash every file of the records again, each content once, and return those that are missing or damaged, and the
+        doors that lead to none.
 
         `workers` threads (as many as there are processors). What is whole is noted as verified now, where that can be
-        written.
+        written. A record that another process removed or wrote anew meanwhile is as that one left it.
         """
         files = {file.sha256: file for record in records for file in record.files}
         looked = look_at_all(list(files.values()), self.blob_path, self._digests, workers or os.cpu_count() or 1, listener)
-        damages = [
-            bad
-            for record in records
-            for file in record.files
-            if (
-                bad := judge(record, file, looked[file.sha256], self.blob_path(file.sha256), self._tree(record) / file.path)
-            )
-        ]
-        self._note_verified(records, {(bad.repo, bad.commit) for bad in damages}, looked)
-        return tuple(damages)
+        same = [record for record in records if self._still(record)]
+        found = [self._judged(record, file, looked) for record in same for file in record.files]
+        damages = [bad for bad in found if bad]
+        self._note_verified(same, {(bad.repo, bad.commit) for bad in damages}, looked)
+        return (*damages, *self._fallen(same))
 
-    def restore(self, damages: Sequence[Damage], sources: Sequence[Source], listener: Listener = silent) -> None:
-        """Make damaged models whole again from `sources`: only the damaged ranges are brought, where those are known.
+    def restore(self, damages: Sequence[Damage], sources: SourcesOf, listener: Listener = silent) -> None:
+        """Make damaged models whole again, each from its `sources`: only damaged ranges are brought, where those are known.
 
-        What is damaged is handed to a pull as a part of which that much is missing. Raises StoreError, ArrivalError; what
-        was mended by then stays so, and the rest is missing until the next pull.
+        Raises StoreError, ArrivalError; what was mended by then stays so, and the rest is missing until the next pull.
         """
-        from provision.store.restore import give_back, pull_again
+        from provision.store.restore import give_back, pull_all
 
-        with told(self.root), self._held():
-            for damage in damages:
+        for damage in {one.sha256: one for one in damages if one.ranges}.values():
+            with told(self.root), self._held():
                 give_back(damage, self.blob_path(damage.sha256), self.partial)
         hurt = {(damage.repo, damage.commit) for damage in damages}
-        for record in self.models():
-            if (record.repo, record.commit) in hurt:
-                pull_again(self, record, sources, listener)
+        pull_all(self, [record for record in self.models() if (record.repo, record.commit) in hurt], sources, listener)
 
     def gc(self, *, days: float = KEPT_DAYS, dry_run: bool = False) -> tuple[sweep.Swept, ...]:
         """Remove what nobody refers to and return it: commits superseded, blobs and parts untouched for `days`, trees and
@@ -223,7 +216,7 @@ class Store:
         stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         known = self._parsed.get(path)
         if known is None or known[0] != stamp:
-            known = self._parsed[path] = stamp, _parsed(path)
+            known = self._parsed[path] = stamp, read_record(path)
         return known[1]
 
     def _write(self, record: ModelRecord) -> None:
@@ -272,6 +265,17 @@ class Store:
     def _judged(self, record: ModelRecord, file: StoredFile, looked: Mapping[str, Looked | None]) -> Damage | None:
         return judge(record, file, looked[file.sha256], self.blob_path(file.sha256), self._tree(record) / file.path)
 
+    def _still(self, record: ModelRecord) -> ModelRecord | None:
+        """Return the record of the same commit as it is now, if it is of the same files."""
+        return next((one for one in self._of(record.repo) if (one.commit, one.tree) == (record.commit, record.tree)), None)
+
+    def _fallen(self, records: Sequence[ModelRecord]) -> Iterator[Damage]:
+        """Find the doors of these records that do not lead where they should, as damages that bring nothing again."""
+        for repo in {record.repo: None for record in records}:
+            known = newest(self._of(repo))
+            for place in doors.fallen(self.root, doors.doors(repo, known)):
+                yield Damage(repo, known[0].commit, place, "", 0, "does not lead where it should", ())
+
     def _note_verified(
         self, records: Sequence[ModelRecord], bad: set[tuple[str, str]], looked: Mapping[str, Looked | None]
     ) -> None:
@@ -281,17 +285,6 @@ class Store:
                 self._keep_prefixes(sha256, found.prefixes if found else ())
             now = time.time()
             for record in records:
-                if (record.repo, record.commit) not in bad:
-                    self._write(replace(record, verified=now))
-
-
-def _parsed(path: Path) -> ModelRecord:
-    try:
-        return ModelRecord.from_json(path.read_bytes())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} is not a record of this program",
-            context=repr(error),
-            hint="move it away and pull the model again: what is here is not fetched twice",
-            reference="record-invalid",
-        ) from error
+                current = self._still(record)
+                if current and (record.repo, record.commit) not in bad:
+                    self._write(replace(current, verified=now))

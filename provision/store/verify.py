@@ -20,7 +20,8 @@ PIECE = 8 * BLOCK  # bytes between two prefix digests (`provision.download.verif
 @dataclass(frozen=True)
 class Damage:
     """One file that is not what it was. `what` is for people; `ranges` (half-open, in bytes) is what to bring again: the
-    first damaged piece where prefix digests tell it, else the whole file; nothing where its content is here, unlinked."""
+    first damaged piece where prefix digests tell it, else the whole file; nothing where its content is here, unlinked, and
+    for a door (`path` is its place in the store, and there is no `sha256`)."""
 
     repo: str
     commit: str
@@ -67,6 +68,12 @@ def look_at_all(
     ordered = sorted(files, key=lambda file: file.size, reverse=True)
     with ThreadPoolExecutor(workers, "verify") as pool:
         return dict(zip([file.sha256 for file in ordered], pool.map(one, ordered), strict=True))
+
+
+def is_right(blob: Path, damage: Damage) -> bool:
+    """Whether what was found damaged is right by now: another process may have mended it. Raises OSError."""
+    file = StoredFile(damage.path, damage.size, damage.sha256)
+    return _look(blob, file, (), lambda _: None).damaged is None
 
 
 def judge(record: ModelRecord, file: StoredFile, looked: Looked | None, blob: Path, place: Path) -> Damage | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from provision import embedded
 from provision.hub import FolderCatalogue, Hub
+from tests.fakes.faulty_hub import FaultyHub, Repo
 from tests.program import environ, run
 
 REPO = embedded.REPO
@@ -80,6 +82,25 @@ def test_damage_is_named_and_repaired(hub: str, env: dict[str, str]) -> None:
     mended = run("models", "verify", "--repair", env=env)
     assert mended.returncode == 0 and "right again" in mended.stdout, mended.stderr
     assert run("models", "verify", env=env).returncode == 0
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["its-own-hub", "the-other-commit-s"])
+def test_an_older_commit_is_repaired_from_where_it_came_or_from_where_the_newer_did(
+    env: dict[str, str], gone: bool
+) -> None:
+    old = Repo({"model.safetensors": os.urandom(100_000)}, revision="v1")
+    new = Repo({"model.safetensors": os.urandom(100_000)}, commit="b" * 40)
+    with FaultyHub({"org/model": old}) as first, FaultyHub({"org/model": new}) as second:
+        assert run("models", "pull", "org/model@v1", "--source", f"hf={first.url}", env=env).returncode == 0
+        assert run("models", "pull", "org/model", "--source", f"hf={second.url}", env=env).returncode == 0
+        content = old.files["model.safetensors"]
+        blob = Path(env["PROVISION_HOME"]) / "store" / ".provision" / "blobs" / hashlib.sha256(content).hexdigest()
+        blob.chmod(0o644)
+        blob.write_bytes(content[::-1])
+        if gone:
+            first.repos, second.repos = {}, {"org/model": old}
+        mended = run("models", "verify", "--repair", env=env)
+    assert mended.returncode == 0 and blob.read_bytes() == content, mended.stderr
 
 
 def test_a_store_is_served_to_the_next_machine_until_interrupted(hub: str, env: dict[str, str], tmp_path: Path) -> None:

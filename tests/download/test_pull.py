@@ -442,6 +442,49 @@ def test_twins_are_fetched_once(tmp_path: Path) -> None:
     assert (tmp_path / "copy.safetensors").read_bytes() == (tmp_path / WEIGHTS).read_bytes()
 
 
+def test_a_twin_is_copied_from_a_file_that_is_right(tmp_path: Path) -> None:
+    files = {"a.json": b"same" * 300, "b.json": b"same" * 300, "z.json": b"same" * 300}
+    with FaultyHub({REPO: Repo(files)}) as hub:
+        pull(REF, [source(hub)], FolderTarget(tmp_path), exclude=["b.json"], options=OPTIONS)
+        (tmp_path / "a.json").unlink()
+        (tmp_path / "z.json").write_bytes(b"changed")
+        pull(REF, [source(hub)], FolderTarget(tmp_path), exclude=["z.json"], options=OPTIONS)
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes() == files["b.json"]
+
+
+class Changing(FolderTarget):
+    """A folder in which another program changes a file, its size and time kept, before its twin is made."""
+
+    def finish(self, pulled: Pulled) -> Path:
+        path = self.folder / "a.json"
+        time = path.stat().st_mtime_ns
+        path.write_bytes(b"diff" * 300)
+        os.utime(path, ns=(time, time))
+        return super().finish(pulled)
+
+
+def test_a_twin_that_has_nothing_to_be_copied_from_is_told_and_brought_by_the_next_pull(tmp_path: Path) -> None:
+    files = {"a.json": b"same" * 300, "b.json": b"same" * 300}
+    with FaultyHub({REPO: Repo(files)}) as hub:
+        with pytest.raises(ArrivalError) as caught:
+            pull(REF, [source(hub)], Changing(tmp_path), options=OPTIONS)
+        assert caught.value.name == "file-changed"
+        assert not (tmp_path / "b.json").exists() and not list((tmp_path / ".provision/partial").iterdir())
+        pull(REF, [source(hub)], FolderTarget(tmp_path), options=OPTIONS)
+    assert {path: (tmp_path / path).read_bytes() for path in files} == files
+
+
+def test_nothing_is_made_where_a_link_leads_out(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "to", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    (folder / "sub").symlink_to(outside)
+    with FaultyHub({REPO: Repo({"sub/deep/config.json": b"{}"})}) as hub, pytest.raises(ArrivalError) as caught:
+        pull(REF, [source(hub)], FolderTarget(folder), options=OPTIONS)
+    assert "leads out of" in caught.value.context + caught.value.message
+    assert not list(outside.iterdir())
+
+
 def test_from_a_folder(tmp_path: Path) -> None:
     for path, data in content().items():
         (tmp_path / "from" / REPO).mkdir(parents=True, exist_ok=True)

@@ -75,6 +75,6 @@ def test_only_the_damaged_piece_is_brought_again(tmp_path: Path) -> None:
             handle.write(b"!")
         (damage,) = store.verify([record])
         hub.sent.clear()
-        store.restore([damage], [source(hub)])
+        store.restore([damage], lambda _: [source(hub)])
         assert hub.sent[WEIGHTS] == 8 * 1024 * 1024
     assert store.verify([record]) == ()

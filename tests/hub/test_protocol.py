@@ -313,6 +313,17 @@ def test_readers_that_go_away_leave_the_others_alone(hub: Hub) -> None:
     assert data(ask(hub, FILE)) == DATA
 
 
+def test_a_file_cut_while_it_is_sent_ends_the_connection(tmp_path: Path) -> None:
+    with Hub(folders(tmp_path, {LARGE: bytes(64 << 20)})) as hub:
+        with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as connection:
+            connection.sendall(f"GET {FILE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            received = len(connection.recv(10))
+            os.truncate(tmp_path / LARGE, 32 << 20)
+            while block := connection.recv(1 << 20):
+                received += len(block)
+        assert 10 < received < 64 << 20
+
+
 def test_it_stops_while_a_reader_stands_still(tmp_path: Path) -> None:
     hub = Hub(folders(tmp_path, {LARGE: bytes(64 << 20)}))
     hub.start()
@@ -445,3 +456,25 @@ def test_other_machines_are_told_the_address_that_leads_to_them(tmp_path: Path, 
     with Hub(served, host="0.0.0.0") as open_to_all, Hub(served) as own:
         assert open_to_all.endpoint_outside == f"http://127.0.0.1:{open_to_all.port}"
         assert own.endpoint_outside == own.endpoint
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_what_was_put_in_a_content_s_place_is_not_followed(tmp_path: Path, kind: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"not for you")
+    store = Store(tmp_path / "store")
+    record = publish(store, {"config.json": b"for anyone."})
+    blob = store.blob_path(record.files[0].sha256)
+    blob.unlink()
+    {"link": lambda: blob.symlink_to(secret), "folder": blob.mkdir, "pipe": lambda: os.mkfifo(blob)}[kind]()
+    with Hub(StoreCatalogue(store)) as hub:
+        answer = ask(hub, f"/{REPO}/resolve/main/config.json")
+    assert answer.status == 409 and b"not for you" not in data(answer)
+
+
+def test_a_link_inside_a_folder_is_served(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs/one").write_bytes(b"{}")
+    (tmp_path / "config.json").symlink_to("blobs/one")
+    with Hub(FolderCatalogue({REPO: tmp_path})) as hub:
+        assert data(ask(hub, f"/{REPO}/resolve/main/config.json")) == b"{}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -351,3 +353,27 @@ def test_gc_leaves_a_part_that_a_process_holds(store: Store) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)
         assert {one.name for one in store.gc()} == {"left.part", "left.journal"}
     assert {path.name for path in store.partial.iterdir()} == {"held.part", "held.journal"}
+
+
+HOSTILE = {
+    "path": lambda told: told["files"][0].update(path="../../../../../outside"),
+    "revision": lambda told: told.update(revisions=["../../../../../outside"]),
+    "commit": lambda told: told.update(commit="../../../outside"),
+    "repo": lambda told: told.update(repo="../outside"),
+    "another-s-repo": lambda told: told.update(repo="other/model"),
+    "no-name": lambda told: told["files"][0].update(path=None),
+}
+
+
+@pytest.mark.parametrize("tamper", HOSTILE.values(), ids=HOSTILE)
+def test_a_record_that_names_what_must_be_no_path_is_refused(store: Store, tamper: Callable[[Any], None]) -> None:
+    publish(store)
+    path = next((store.root / ".provision/models").glob("*/*.json"))
+    told = json.loads(path.read_text())
+    tamper(told)
+    path.write_text(json.dumps(told))
+    before = sorted(store.root.parent.rglob("*"))
+    with pytest.raises(StoreError) as caught:
+        Store(store.root).publish(ModelRecord(REPO, COMMIT, ("main",), ()))
+    assert caught.value.name == "record-invalid" and str(path) in caught.value.message
+    assert sorted(store.root.parent.rglob("*")) == before

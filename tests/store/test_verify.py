@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ def hub() -> Iterator[FaultyHub]:
 def restore(store: Store, hub: FaultyHub) -> int:
     """Mend what is damaged, and return how many bytes the hub sent for it."""
     hub.sent.clear()
-    store.restore(store.verify(store.models()), [source(hub)])
+    store.restore(store.verify(store.models()), lambda _: [source(hub)])
     return sum(hub.sent.values())
 
 
@@ -173,7 +173,7 @@ def test_a_file_behind_a_door_that_was_replaced_is_found(store: Store) -> None:
     bad = only(store)
     assert (bad.what, bad.ranges) == ("was replaced by something that is not verified", ())
     assert not store.is_whole(record)
-    store.restore([bad], [])  # all that is needed is here
+    store.restore([bad], lambda _: [])  # all that is needed is here
     assert content(store.root / REPO) == FILES and not store.verify(store.models())
 
 
@@ -188,3 +188,74 @@ def test_verify_needs_no_right_to_write(store: Store, monkeypatch: pytest.Monkey
     monkeypatch.setattr("provision.store.store.replace_file", refuse)
     assert store.verify([record]) == ()
     assert store.record(REPO, COMMIT) == record
+
+
+def meanwhile(act: Callable[[], object]) -> Callable[[Event], None]:
+    """Return a listener that lets another process act once, when hashing has begun."""
+    acts = [act]
+
+    def listen(_: Event) -> None:
+        if acts:
+            acts.pop()()
+
+    return listen
+
+
+def test_a_pull_that_ends_while_we_verify_stands(store: Store) -> None:
+    publish(store, {"config.json": FILES["config.json"]})
+    assert store.verify(store.models(), listener=meanwhile(lambda: publish(Store(store.root)))) == ()
+    record = store.models()[0]
+    assert {file.path for file in record.files} == set(FILES) and record.verified == 0
+    store.gc(days=0)
+    assert store.is_whole(record) and content(store.root / REPO) == FILES
+
+
+def test_a_record_that_goes_while_we_verify_stays_gone(store: Store) -> None:
+    publish(store, published=1.0)
+    publish(store, {**FILES, "config.json": b"new"}, commit=LATER)
+    assert store.verify(store.models(), listener=meanwhile(lambda: Store(store.root).gc(days=0))) == ()
+    assert [record.commit for record in store.models()] == [LATER]
+
+
+@pytest.mark.parametrize("place", [REPO, ".hf/hub/models--org--model/refs/main"])
+def test_a_door_that_fell_is_told_and_opened_again(store: Store, place: str) -> None:
+    publish(store)
+    (store.root / place).unlink()
+    bad = only(store)
+    assert (bad.path, bad.what, bad.ranges) == (place, "does not lead where it should", ())
+    store.restore([bad], lambda _: [])
+    assert content(store.root / REPO) == FILES and not store.verify(store.models())
+
+
+def restore_each(store: Store, hubs: Mapping[str, FaultyHub]) -> None:
+    """Mend what is damaged, each model from its own hub."""
+    store.restore(store.verify(store.models()), lambda record: [source(hubs[record.repo])])
+
+
+def test_what_two_models_share_is_taken_back_once_and_brought_by_whichever_can(store: Store, hub: FaultyHub) -> None:
+    publish(store, {NAME: BIG})
+    publish(store, {NAME: BIG}, repo="other/model")
+    damage(store.blob_path(sha256(BIG)), 5)
+    with FaultyHub({"not/here": Repo({})}) as without:
+        restore_each(store, {REPO: hub, "other/model": without})
+    assert hub.sent[NAME] == PIECE
+    assert not store.verify(store.models()) and all(store.is_whole(record) for record in store.models())
+
+
+def test_the_first_model_s_dead_source_does_not_keep_the_second_s_from_being_asked(store: Store, hub: FaultyHub) -> None:
+    publish(store, {NAME: BIG}, repo="before/model")
+    publish(store, {NAME: BIG})
+    damage(store.blob_path(sha256(BIG)), 5)
+    with FaultyHub({"not/here": Repo({})}) as without:
+        restore_each(store, {"before/model": without, REPO: hub})
+    assert not store.verify(store.models()) and all(store.is_whole(record) for record in store.models())
+
+
+def test_what_another_process_has_mended_meanwhile_is_not_taken_back(store: Store, hub: FaultyHub) -> None:
+    publish(store, {NAME: BIG})
+    damage(store.blob_path(sha256(BIG)), 5)
+    damages = store.verify(store.models())
+    store.restore(damages, lambda _: [source(hub)])
+    hub.sent.clear()
+    store.restore(damages, lambda _: [source(hub)])
+    assert not hub.sent and not store.verify(store.models())
