@@ -7,9 +7,12 @@ import tempfile
 from pathlib import Path
 
 
-def replace_file(target: Path, data: bytes, mode: int = 0o644) -> None:
-    """Put `data` at `target` so that a reader sees the old bytes or the new, never a part. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+def replace_file(target: Path, data: bytes, mode: int = 0o644, scratch: Path | None = None) -> None:
+    """Put `data` at `target` so that a reader sees the old bytes or the new, never a part. Raises OSError.
+
+    What a killed process leaves of it is in `scratch`, a folder on the same file system, else beside the target.
+    """
+    handle, temporary = tempfile.mkstemp(dir=scratch or target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

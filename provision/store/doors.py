@@ -59,15 +59,16 @@ def refuse_foreign(root: Path, wanted: Doors) -> None:
             raise taken(path, "a folder" if path.is_dir() else "a file")
 
 
-def open_doors(root: Path, wanted: Doors) -> None:
-    """Make each link and ref as wanted, one rename each; what is right is not touched. Raises OSError."""
+def open_doors(root: Path, wanted: Doors, scratch: Path) -> None:
+    """Make each link and ref as wanted, one rename each out of the folder `scratch`; what is right is not touched.
+    Raises OSError."""
     for place, tree in wanted.links.items():
-        point(root / place, os.path.relpath(root / tree, (root / place).parent))
+        _point(root / place, os.path.relpath(root / tree, (root / place).parent), scratch / "door")
     for place, commit in wanted.refs.items():
         path = root / place
         if not path.is_file() or path.read_text() != commit:
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, commit.encode())
+            replace_file(path, commit.encode(), scratch=scratch)
 
 
 def stand(root: Path, wanted: Doors) -> bool:
@@ -95,18 +96,13 @@ def close_doors(root: Path, before: Doors, after: Doors) -> None:
                 (root / above).rmdir()
 
 
-def point(link: Path, target: str) -> None:
+def _point(link: Path, target: str, scratch: Path) -> None:
     """Make `link` a symbolic link to `target`, by rename. Raises OSError."""
     if link.is_symlink() and str(link.readlink()) == target:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
-    scratch = link.with_name(f".{link.name}.{os.getpid()}")
-    scratch.unlink(missing_ok=True)
     scratch.symlink_to(target)
-    try:
-        os.replace(scratch, link)
-    finally:
-        scratch.unlink(missing_ok=True)
+    os.replace(scratch, link)
 
 
 def _told(how: Callable[[Path], str], path: Path) -> str | None:

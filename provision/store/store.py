@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ class Store:
         self.root = Path(root).absolute()
         self._own = self.root / ".provision"
         self._blobs, self._prefixes = self._own / "blobs", self._own / "prefixes"
-        self._records = self._own / "models"
+        self._records, self._building = self._own / "models", self._own / "building"
         self._trees = self.root / doors.TREES
         self._parsed: dict[Path, tuple[tuple[int, int, int], ModelRecord]] = {}
 
@@ -105,19 +106,19 @@ class Store:
             doors.refuse_foreign(self.root, wanted)
             self._blobs.mkdir(parents=True, exist_ok=True)
             trees.sync_folder(self._blobs)
-            trees.build(record, self._blobs, self._tree(record), self._own / "building")
+            trees.build(record, self._blobs, self._tree(record), self._building)
             for sha256, digests in (prefixes or {}).items():
                 self._keep_prefixes(sha256, digests)
             self._write(record)
-            doors.open_doors(self.root, wanted)
+            doors.open_doors(self.root, wanted, self._building)
         return record
 
     def reopen(self, record: ModelRecord) -> None:
         """Lead the doors of a model whose contents are all here to them again; the record stays. Raises StoreError."""
         with told(self.root), self._held():
             self._refuse_missing(record.files)
-            trees.build(record, self._blobs, self._tree(record), self._own / "building")
-            doors.open_doors(self.root, doors.doors(record.repo, self._of(record.repo)))
+            trees.build(record, self._blobs, self._tree(record), self._building)
+            doors.open_doors(self.root, doors.doors(record.repo, self._of(record.repo)), self._building)
 
     def models(self) -> tuple[ModelRecord, ...]:
         """Return every record, by name, a model's current commit first. Raises StoreError `record-invalid`."""
@@ -195,9 +196,12 @@ class Store:
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
-        """Hold the store's lock: one process at a time changes what others see."""
+        """Hold the store's lock: one process at a time changes what others see. What is being built is in a folder that
+        is empty at first, whatever a process that was killed has left there."""
         self._own.mkdir(parents=True, exist_ok=True)
         with locked(self._own / "lock", lambda: None):
+            shutil.rmtree(self._building, ignore_errors=True)
+            self._building.mkdir()
             yield
 
     def _tree(self, record: ModelRecord) -> Path:
@@ -222,7 +226,7 @@ class Store:
     def _write(self, record: ModelRecord) -> None:
         path = self._records / slug(record.repo) / f"{record.commit}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, record.to_json())
+        replace_file(path, record.to_json(), scratch=self._building)
         trees.sync_folder(path.parent)
 
     def _refuse_missing(self, files: Sequence[StoredFile]) -> None:
@@ -244,7 +248,7 @@ class Store:
             records = self._of(repo)
             left = [record for record in records if record not in gone]
             after = doors.doors(repo, left)
-            doors.open_doors(self.root, after)
+            doors.open_doors(self.root, after, self._building)
             doors.close_doors(self.root, doors.doors(repo, records), after)
             for record in gone:
                 if record.repo == repo:
@@ -260,7 +264,7 @@ class Store:
         path = self._prefixes / sha256
         if digests and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, "".join(f"{digest}\n" for digest in digests).encode())
+            replace_file(path, "".join(f"{digest}\n" for digest in digests).encode(), scratch=self._building)
 
     def _judged(self, record: ModelRecord, file: StoredFile, looked: Mapping[str, Looked | None]) -> Damage | None:
         return judge(record, file, looked[file.sha256], self.blob_path(file.sha256), self._tree(record) / file.path)

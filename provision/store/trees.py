@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
 
 from provision.store.record import ModelRecord
@@ -15,20 +14,23 @@ NO_HARD_LINK = frozenset({errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTS
 def build(record: ModelRecord, blobs: Path, tree: Path, scratch: Path) -> None:
     """Make `tree` hold the record's files; one that stands is mended file by file. Raises OSError.
 
-    `scratch` is on the same file system; what an earlier process left there is thrown away.
+    `scratch` is an empty folder on the same file system.
     """
     if tree.is_dir():
         for file in record.files:
             if not is_linked(blobs / file.sha256, tree / file.path):
-                _link(blobs / file.sha256, tree / file.path, tree / file.path)
+                _link(blobs / file.sha256, scratch / "file", tree / file.path)
+                (tree / file.path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(scratch / "file", tree / file.path)
         return
-    shutil.rmtree(scratch, ignore_errors=True)
+    beside = scratch / "tree"
+    beside.mkdir()
     for file in record.files:
-        _link(blobs / file.sha256, scratch / file.path, tree / file.path)
-    scratch.mkdir(parents=True, exist_ok=True)
+        (beside / file.path).parent.mkdir(parents=True, exist_ok=True)
+        _link(blobs / file.sha256, beside / file.path, tree / file.path)
     tree.parent.mkdir(parents=True, exist_ok=True)
-    sync_folder(scratch)
-    scratch.rename(tree)
+    sync_folder(beside)
+    beside.rename(tree)
     sync_folder(tree.parent)
 
 
@@ -58,14 +60,10 @@ def is_linked(blob: Path, file: Path) -> bool:
 
 
 def _link(blob: Path, place: Path, final: Path) -> None:
-    """Put a link to `blob` at `place`, atomically; a symbolic one is written as it must read at `final`."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    scratch = place.with_name(f".{place.name}"[:200] + ".new")
-    scratch.unlink(missing_ok=True)
+    """Put a link to `blob` at `place`, where nothing is; a symbolic one is written as it must read at `final`."""
     try:
-        os.link(blob, scratch)
+        os.link(blob, place)
     except OSError as error:
         if error.errno not in NO_HARD_LINK:
             raise
-        scratch.symlink_to(os.path.relpath(blob, final.parent))
-    os.replace(scratch, place)
+        place.symlink_to(os.path.relpath(blob, final.parent))

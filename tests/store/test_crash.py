@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from provision.store import Store
-from tests.store.samples import FILES, LATER, REPO, content, publish, sha256
+from tests.store.samples import COMMIT, FILES, LATER, REPO, content, publish, sha256
 
 PROGRAM = """
 import os, sys, itertools
@@ -57,6 +57,11 @@ def assert_sound(store: Store, *allowed: dict[str, bytes]) -> None:
         assert content(snapshot) in allowed
     current = (store.root / ".hf/hub/models--org--model/refs/main").read_text()
     assert (store.root / f".hf/hub/models--org--model/snapshots/{current}").is_dir()
+    for folder in ("snapshots", "refs"):
+        assert not [path for path in (store.root / ".hf/hub/models--org--model" / folder).iterdir() if path.name[0] == "."]
+    assert {path.name for path in (store.root / ".modelscope/models/org--model/snapshots").iterdir()} <= {
+        *("main", "master", COMMIT, LATER)
+    }
     for blob in (store.root / ".provision/blobs").iterdir():
         assert sha256(blob.read_bytes()) == blob.name
     for record in (store.root / ".provision/models").glob("*/*.json"):

@@ -377,3 +377,12 @@ def test_a_record_that_names_what_must_be_no_path_is_refused(store: Store, tampe
         Store(store.root).publish(ModelRecord(REPO, COMMIT, ("main",), ()))
     assert caught.value.name == "record-invalid" and str(path) in caught.value.message
     assert sorted(store.root.parent.rglob("*")) == before
+
+
+def test_a_file_may_be_called_as_another_s_scratch_would_be(store: Store) -> None:
+    files = {"x.json": b"{}", ".x.json.new": b"new", "sub/.door": b"door"}
+    record = publish(store, files)
+    assert content(store.root / REPO) == files and store.is_whole(record)
+    (store.root / REPO / "x.json").unlink()
+    store.reopen(record)
+    assert content(store.root / REPO) == files and not store.verify([record])
