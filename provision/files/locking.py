@@ -42,7 +42,9 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         file = path.open("a")
     except OSError as error:
         raise MachineError(
-            f"cannot write in {path.parent}", context=str(error), hint="set PROVISION_HOME to a folder of yours"
+            f"cannot write in {path.parent}",
+            context=str(error),
+            hint="give this user the folder, or choose another: PROVISION_HOME, or --dir for a store",
         ) from error
     with file:
         told = False

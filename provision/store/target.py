@@ -44,7 +44,9 @@ class StoreTarget:
         self._store.add(sha256, part)
 
     def finish(self, pulled: Pulled) -> Path:
-        """Write the record and open the doors; return the first one. Raises StoreError."""
+        """Write the record and open the doors, unless all stands so already; return the first one. Raises StoreError."""
+        if not pulled.fetched and self._stands(pulled):
+            return self._store.root / pulled.repo
         files = tuple(
             StoredFile(file.path, file.size, file.sha256, file.blob_id, dict(file.shares)) for file in pulled.files
         )
@@ -57,6 +59,14 @@ class StoreTarget:
         )
         self._store.publish(record, prefixes)
         return self._store.root / pulled.repo
+
+    def _stands(self, pulled: Pulled) -> bool:
+        """Whether the current record says all of it: a store that may only be read is then enough."""
+        record = self._store.record(pulled.repo)
+        if record is None or pulled.commit != record.commit or pulled.revision not in record.revisions:
+            return False
+        known = {(file.path, file.sha256) for file in record.files}
+        return {(file.path, file.sha256) for file in pulled.files} <= known and self._store.is_whole(record)
 
     def _known_blobs(self) -> dict[tuple[str, int], str]:
         if self._by_blob_id is None:

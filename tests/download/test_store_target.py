@@ -78,3 +78,13 @@ def test_only_the_damaged_piece_is_brought_again(tmp_path: Path) -> None:
         store.restore([damage], lambda _: [source(hub)])
         assert hub.sent[WEIGHTS] == 8 * 1024 * 1024
     assert store.verify([record]) == ()
+
+
+def test_a_pull_of_what_is_there_writes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with good_hub() as hub:
+        pull(REF, [source(hub)], store.target(), options=OPTIONS)
+        before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+        again = pull(REF, [source(hub)], Store(tmp_path).target(), options=OPTIONS)
+    assert again.path == tmp_path / REPO
+    assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
