@@ -166,6 +166,8 @@ def serve(session: Session, /, folder: Path | None, host: str, port: int) -> int
     """
     from provision.hub import Hub, StoreCatalogue
 
+    if not host.strip():
+        raise click.BadParameter("an address to listen at is needed, such as 127.0.0.1", param_hint="--host")
     store = _store(session, folder)
     token = session.environ.get("PROVISION_HUB_TOKEN")
     hub = Hub(StoreCatalogue(store), host=host, port=port, token=token, listener=session.listener)

@@ -162,11 +162,11 @@ def _pointer(file: HubFile) -> str:
 
 async def _paths(request: web.Request) -> list[str]:
     """Return the paths that a request's body names. Raises HTTPBadRequest where it names none rightly."""
-    if request.content_type != "application/json":
-        return [str(path) for path in (await request.post()).getall("paths", [])]
     try:
+        if request.content_type != "application/json":
+            return [str(path) for path in (await request.post()).getall("paths", [])]
         paths = (await request.json())["paths"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AssertionError):  # a form without its boundary is an assertion of aiohttp's
         paths = None
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise web.HTTPBadRequest(text='the body is to be {"paths": [...]}')

@@ -18,6 +18,7 @@ SCHEMA = "provision.model/v1"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 REPO = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+LONGEST = 96  # letters of a name, as huggingface_hub's validate_repo_id has it; it becomes a folder's name
 DEFAULT_REVISIONS = ("main", "master")  # Hugging Face's and ModelScope's name for the same thing
 
 
@@ -99,7 +100,7 @@ def read_record(path: Path) -> ModelRecord:
 
 def slug(repo: str) -> str:
     """Return a repository's name as one folder name, as both hubs' caches have it. Raises UsageError `repo-invalid`."""
-    if not REPO.fullmatch(repo) or "--" in repo or ".." in repo:
+    if not REPO.fullmatch(repo) or "--" in repo or ".." in repo or len(repo) > LONGEST:
         raise UsageError(
             f"{repo!r} is not a repository's name", hint="for example: Qwen/Qwen3-0.6B", reference="repo-invalid"
         )

@@ -478,3 +478,10 @@ def test_a_link_inside_a_folder_is_served(tmp_path: Path) -> None:
     (tmp_path / "config.json").symlink_to("blobs/one")
     with Hub(FolderCatalogue({REPO: tmp_path})) as hub:
         assert data(ask(hub, f"/{REPO}/resolve/main/config.json")) == b"{}"
+
+
+def test_a_name_too_long_and_a_form_without_its_boundary_are_the_askers_faults(hub: Hub) -> None:
+    assert ask(hub, f"/api/models/{'n' * 3000}").status == 404
+    path = f"/api/models/{REPO}/paths-info/main"
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        assert ask(hub, path, "POST", b"paths=f", Content_Type=kind).status == 400
