@@ -33,8 +33,8 @@ LAYER_OF = {"uv": "tools", "mdurl": "toolkit", "filelock": "torch", "tqdm": "lib
 
 
 @pytest.fixture
-def classic(engine: Engine, tmp_path: Path) -> Engine:
-    """The same engine, where the only docker client lacks BuildKit, and says so as the real one does."""
+def classic(engine: Engine, first: dict[str, Any], tmp_path: Path) -> Engine:
+    """The same engine with a base, where the only docker client lacks BuildKit, and says so as the real one does."""
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
     program.write_text(

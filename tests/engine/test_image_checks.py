@@ -56,9 +56,7 @@ def built(engine: Engine, tag: str, dockerfile: str, arguments: dict[str, str] |
 
 
 @pytest.fixture(scope="module")
-def traps(engine: Engine) -> Iterator[str]:
-    if engine.image(BASE) is None:
-        pytest.skip(f"{BASE} is not here: `provision up --engine docker` makes it")
+def traps(engine: Engine, first: dict[str, Any]) -> Iterator[str]:
     yield built(engine, "provision-test/traps:latest", TRAPS, {"HF_TOKEN": TOKEN})
     engine._client.images.remove("provision-test/traps:latest", force=True)
 
