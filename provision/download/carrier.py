@@ -112,9 +112,8 @@ class Carrier(threading.Thread):
                 self._works.roster.good(entry)
 
     def _pour(self, job: Job, claim: Claim, stream: Stream, pace: Pace, skip: int) -> None:
-        part, buffer, board = job.part, self._room(), self._works.board
+        part, view, board = job.part, self._room(self._works.options.read), self._works.board
         assert part is not None
-        view = buffer[: self._works.options.read]
         while claim.left > 0 and not claim.void and not board.stopped:
             count = stream.readinto(view)
             pace.step(count)
@@ -145,13 +144,14 @@ class Carrier(threading.Thread):
 
     def _whole(self, job: Job, choice: Choice) -> memoryview:
         """Return the content of a small file. Raises SourceError where it is cut or too long."""
-        buffer, have, size = self._room(), 0, job.file.size
+        have, size, read = 0, job.file.size, self._works.options.read
+        buffer = self._room(size + read)
         if not size:
             return buffer[:0]
         stream = choice.entry.source.open(choice.manifest, choice.file)
         pace = Pace(self._works, time.monotonic(), Blame(choice.entry.source.name, stream.host), small=True)
         try:
-            while count := stream.readinto(buffer[have : have + self._works.options.read]):
+            while count := stream.readinto(buffer[have : have + read]):
                 pace.step(count)
                 self._works.board.count(job, choice.entry.source.name, count)
                 have += count
@@ -169,10 +169,10 @@ class Carrier(threading.Thread):
             reference="wrong-length",
         )
 
-    def _room(self) -> memoryview:
-        if self._buffer is None:
-            self._buffer = memoryview(bytearray(self._works.options.small + self._works.options.read))
-        return self._buffer
+    def _room(self, length: int) -> memoryview:
+        if self._buffer is None or len(self._buffer) < length:
+            self._buffer = memoryview(bytearray(length))
+        return self._buffer[:length]
 
 
 class Pace:
