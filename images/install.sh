@@ -1,6 +1,6 @@
 #!/bin/sh
-# install.sh LAYER [PLACE]: unpack what the lock pins for a layer, without what nobody runs, into PLACE (else /unpacked).
-# The layer `tools` is uv, in /opt/tools.
+# install.sh LAYER [PLACE]: put what the lock pins for a layer, without what nobody runs, into PLACE; without a PLACE, into
+# /unpacked what came as a file that nothing can mount. The layer `tools` is uv, in /opt/tools.
 set -eu
 layer=$1
 place=${2:-}
@@ -18,16 +18,21 @@ if [ "$layer" = tools ]; then
     bring_uv /opt/tools
     exit 0
 fi
+as_file=$(find /mnt/wheels -name '*.whl' 2>/dev/null || true)
 tools=/mnt/tools
-if [ ! -d "$tools" ]; then # the classic builder mounts none
+if [ -d "$tools" ]; then
+    if [ -z "$place" ]; then exit 0; fi # what came as a file is mounted where it belongs
+else # the classic builder, which mounts nothing
+    if [ -z "$place$as_file" ]; then exit 0; fi
+    if [ "$layer" = torch ] && ls -d "$place"/lib/python3*/site-packages/torch >/dev/null 2>&1; then exit 0; fi
     tools=/tmp/tools
     bring_uv "$tools"
 fi
 set --
 # What came as a file needs no cache: unpacked beside its place, it is linked instead of copied.
-if [ -n "$(find /wheels -name '*.whl' 2>/dev/null)" ]; then
+if [ -n "$as_file" ]; then
     export UV_NO_CACHE=1 UV_LINK_MODE=hardlink
-    set -- "$@" --find-links=/wheels
+    set -- "$@" --find-links=/mnt/wheels
 elif [ -d /var/cache/provision-uv ]; then
     export UV_CACHE_DIR=/var/cache/provision-uv UV_LINK_MODE=copy
 else
@@ -66,24 +71,34 @@ done
 
 # Symbols for debuggers, but not in what auditwheel has moved about (it left a folder of libraries beside), nor NVIDIA's.
 if [ "$layer" = torch ] || [ "$layer" = libraries ] && command -v strip >/dev/null; then
+    set --
     for package in "$site"/*/; do
-        package=${package%/}
-        case $package in *.libs | */nvidia) continue ;; esac
-        if [ ! -d "$package.libs" ]; then find "$package" -name '*.so' -type f -exec strip --strip-unneeded {} +; fi
+        case $package in *.libs/ | */nvidia/) continue ;; esac
+        if [ ! -d "${package%/}.libs" ]; then set -- "$@" "$package"; fi
     done
+    find "$@" -name '*.so' -type f -exec strip --strip-unneeded {} +
 fi
 
 # Bytecode without times in it, for all but the model zoos: of their hundreds of modules a program takes a handful, compiled
 # in milliseconds. A file that is no Python (a template) compiles nowhere, and is nobody's module.
 zoos='/(transformers/models/(?!auto/)[^/]+|modelscope/(models|pipelines|trainers|preprocessors)|torch/testing)/'
-/opt/venv/bin/python -W ignore -m compileall -qq -j 0 --invalidation-mode unchecked-hash \
-    -s "$unpacked" -p /opt/venv -x "$zoos" "$site" || echo "not all of $layer compiles"
+find "$site" -name '*.py' -print0 | xargs -0 -r -n 400 -P "$(nproc)" /opt/venv/bin/python -I -W ignore -m compileall -qq \
+    --invalidation-mode unchecked-hash -s "$unpacked" -p /opt/venv -x "$zoos" || echo "not all of $layer compiles"
 
 if [ "$layer" = toolkit ] && [ -d "$site/nvidia/cu13/bin" ]; then
     ln -s lib "$site/nvidia/cu13/lib64"
     ln -s "/opt/venv/${site#"$unpacked"/}/nvidia/cu13" "$unpacked/cuda"
 fi
+move() { # the content of a folder into another
+    for entry in "$1"/* "$1"/.[!.]*; do
+        if [ -d "$entry" ] && [ ! -h "$entry" ] && [ -d "$2/${entry##*/}" ]; then
+            (move "$entry" "$2/${entry##*/}")
+        elif [ -e "$entry" ] || [ -h "$entry" ]; then
+            mv "$entry" "$2/"
+        fi
+    done
+}
 if [ -n "$place" ]; then
-    cp -al "$unpacked/." "$place/"
+    move "$unpacked" "$place"
     rm -rf "$unpacked"
 fi

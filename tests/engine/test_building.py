@@ -10,6 +10,8 @@ import json
 import subprocess
 import sys
 import tarfile
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from provision import lock, pins
 from provision.errors import BuildFailed
 from provision.machines.building import Order, clients
 from provision.machines.engine import ContainerSettings, Engine
-from provision.pins import Pins
+from provision.pins import Pin, Pins
 from provision.steps.image import Recipe
 from provision.steps.inputs import Inputs
 from tests.conftest import REAL_ENVIRON
@@ -92,17 +94,23 @@ def test_where_a_client_has_buildkit_it_is_used_and_where_not_the_reason_is_told
     assert told[1] == "there is no docker client on the PATH"
 
 
-def test_both_builders_make_the_same_and_only_times_differ(engine: Engine, classic: Engine, small: Recipe) -> None:
-    engine.build(small.order("provision-test/one"), print, print)
-    classic.build(small.order("provision-test/two"), print, print)
+def test_both_builders_make_the_same_and_only_times_differ(
+    engine: Engine, classic: Engine, small: Recipe, tmp_path: Path
+) -> None:
+    came_as_a_file = _with_wheel(small, tmp_path)
+    engine.build(came_as_a_file.order("provision-test/one"), print, print)
+    classic.build(came_as_a_file.order("provision-test/two"), print, print)
     one, two = (_content(engine, f"provision-test/{name}") for name in ("one", "two"))
     assert {path for path in one if one[path] != two.get(path)} == set()
     assert set(two) - set(one) == set()
-    assert any(path.endswith(".pyc") for path in one) and "usr/local/share/provision/sbom.cdx.json" in one
+    assert "usr/local/share/provision/sbom.cdx.json" in one
+    assert [path for path in one if path.endswith("/torch/__pycache__/__init__.cpython-311.pyc")]
+    [wheel] = came_as_a_file.wheels
+    assert not [path for name in ("one", "two") for path in _paths(engine, f"provision-test/{name}") if wheel in path]
     configs = [_config(engine, f"provision-test/{name}") for name in ("one", "two")]
     assert configs[0] == configs[1]
     assert "NVIDIA_REQUIRE_CUDA=driver>=580.65.06" in configs[0]["Env"] and configs[0]["User"] == "provision"
-    assert configs[0]["Labels"]["io.provision.lock"] == small.pins.digest and configs[0]["Healthcheck"]
+    assert configs[0]["Labels"]["io.provision.lock"] == came_as_a_file.pins.digest and configs[0]["Healthcheck"]
 
 
 def test_the_bill_of_materials_names_what_is_inside(engine: Engine, small: Recipe) -> None:
@@ -148,6 +156,39 @@ def test_credentials_reach_the_index_and_stay_nowhere(
     assert _search(engine, "provision-test/private", [b"pip.conf", *hidden]) == {b"pip.conf"}
     told = str(engine.image("provision-test/private")) + str(engine._client.images.get("provision-test/private").history())
     assert PASSWORD not in told and "SYSTEM_PACKAGES" in told
+
+
+def _with_wheel(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with a torch that comes as a file."""
+    path = folder / "torch-2.13.0-py3-none-any.whl"
+    told = "torch-2.13.0.dist-info"
+    files = {
+        "torch/__init__.py": "__version__ = '2.13.0'\n",
+        f"{told}/METADATA": "Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n",
+        f"{told}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+        wheel.writestr(f"{told}/RECORD", "".join(f"{name},,\n" for name in files))
+    pin = Pin("torch", "2.13.0", (f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",), "torch")
+    return replace(recipe, wheels={path.name: path}, pins=replace(recipe.pins, pins=(*recipe.pins.pins, pin)))
+
+
+def _paths(engine: Engine, tag: str) -> set[str]:
+    """Every path in every layer of the saved image, hidden by a later one or not."""
+    with tempfile.TemporaryFile() as saved:
+        saved.writelines(engine._client.images.get(tag).save())
+        saved.seek(0)
+        found = set()
+        with tarfile.open(fileobj=saved) as image:
+            for member in image.getmembers():
+                layer = image.extractfile(member) if member.name.endswith("layer.tar") else None
+                if layer:
+                    with tarfile.open(fileobj=layer) as files:
+                        found |= set(files.getnames())
+    assert "./usr/bin/dpkg" in found
+    return found
 
 
 def _search(engine: Engine, tag: str, needles: list[bytes]) -> set[bytes]:
