@@ -2,11 +2,11 @@
 
     python benchmarks/image.py --out benchmarks/image.md [--cuda IMAGE REPORT.json]
 
-Every build begins with nothing kept of a former one but the base, neither layers nor packages, and with nothing left to be
-written to the disk; the plain one stands between two of ours. Beside the seconds stands the processors' time that the builds
-took (cgroup v1's account of every container, and the engine's own): it holds stiller on a busy machine than seconds do.
-`--cuda` adds the layers of an image built before, and what the check suite said of it. Needs the engine on this machine, and
-a docker client with BuildKit.
+Every build begins with nothing kept of a former one but the base, neither layers nor packages, and with nothing left to
+be written to the disk; the plain one stands between two of ours. Beside the seconds stands the processors' time of the
+builds (cgroup v1's account of every container, and the engine's own): it holds stiller on a busy machine than seconds do.
+`--cuda` adds the layers of an image built before, and what the check suite said of it. Needs the engine on this machine,
+and a docker client with BuildKit.
 """
 
 from __future__ import annotations

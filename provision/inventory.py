@@ -56,10 +56,10 @@ def take_away(environ: Mapping[str, str], waiting: Callable[[], None], *, volume
     return removed
 
 
-def unclaimed_cache(environ: Mapping[str, str]) -> int:
-    """Return the bytes of the engine's build cache that do not say whose they are; ours may be among them."""
+def cache_left(environ: Mapping[str, str]) -> tuple[int, list[str]]:
+    """Return the bytes of the engine's build cache that are ours or may be, and the other homes that it serves."""
     engine, _ = _engine(environ, Home.of(environ))
-    return engine.unclaimed_cache() if engine else 0
+    return (engine.cache_size(), engine.neighbours()) if engine else (0, [])
 
 
 def _engine(environ: Mapping[str, str], home: Home) -> tuple[Engine | None, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,15 +141,16 @@ class Engine:
         """Return the names of our own containers, running or not."""
         return [str(found.name) for found in self._client.containers.list(all=True, filters=self._ours)]
 
-    def import_base(self, archive: Path, tag: str) -> None:
+    def import_base(self, archive: Path, tag: str, labels: Mapping[str, str]) -> None:
         """Make an image of a root file system's tar. Raises MachineError."""
         from docker.errors import DockerException
 
-        changes = [f"LABEL {key}={value}" for key, value in self._labels("base").items()]
+        changes = [f"LABEL {key}={value}" for key, value in {**self._labels("base"), **labels}.items()]
         try:
             self._client.api.import_image_from_file(str(archive), repository=tag, changes=changes)
         except (DockerException, OSError) as error:
             raise MachineError(f"the engine would not import {archive.name}", context=str(error)) from error
+        self._sweep()
 
     def digest(self, reference: str) -> str:
         """Return the digest (`sha256:…`) that a registry gave the image, or an empty string."""
@@ -192,6 +193,7 @@ class Engine:
         image = self.image(order.tag)
         if image is None:
             raise BuildFailed(f"the engine built {order.tag} and does not have it")
+        self._sweep()
         return str(image["Id"])
 
     def _build(self, order: Order, on_line: OnLine, on_fallback: Callable[[str], None]) -> None:
@@ -236,13 +238,30 @@ class Engine:
         for image in self._client.images.list(filters=self._ours):
             self._client.images.remove(str(image.id), force=True)
             removed.append(f"image {', '.join(image.tags) or image.short_id}")
-        if freed := build_cache.take_away(self._client.api):
+        if not self.neighbours() and (freed := build_cache.take_away(self._client.api)):
             removed.append(f"{freed / 1e6:.1f} MB of build cache")
         return removed
 
-    def unclaimed_cache(self) -> int:
-        """Return the bytes of BuildKit's records that do not say whose they are."""
-        return build_cache.unclaimed(self._client.api.df().get("BuildCache") or [])
+    def neighbours(self) -> list[str]:
+        """Return the other homes of ours that have something on this engine: what BuildKit keeps serves all of them."""
+        owned: dict[str, str | list[str] | bool] = {"label": OWNER}
+        owners = {image.labels[OWNER] for image in self._client.images.list(filters=owned)}
+        owners |= {container.labels[OWNER] for container in self._client.containers.list(all=True, filters=owned)}
+        return sorted(owners - {self._owner})
+
+    def cache_size(self) -> int:
+        """Return the bytes of BuildKit's records that are ours, or do not say whose they are."""
+        return build_cache.size(self._client.api.df().get("BuildCache") or [])
+
+    def _sweep(self) -> None:
+        """Remove images of ours that a newer one has taken the tag of, but those that something stands on."""
+        from docker.errors import APIError
+
+        for kind in ("image", "base"):
+            labels = [f"{OWNER}={self._owner}", f"{LABEL}={kind}"]
+            for image in self._client.images.list(filters={"label": labels, "dangling": True}):
+                with suppress(APIError):
+                    self._client.api.remove_image(str(image.id), noprune=True)
 
 
 def _strictly_mounted(given: dict[str, Any]) -> dict[str, Any]:

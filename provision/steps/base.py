@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from provision.steps.interface import Change
 PACKAGES = ("python3", "python3-venv", "ca-certificates")
 COMPILER = ("g++", "libpython3-dev")  # nvcc needs a host compiler; what torch.compile makes includes Python.h
 LEFT_OUT = ("doc", "info", "locale", "man")  # of /usr/share, as in Debian's own slim images; licences stay
+RECIPE = "io.provision.recipe"  # the label of how a base was made: one of another version is made anew
 MERGED = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"  # without it, minbase takes perl for the package usrmerge
 
 
@@ -89,8 +91,9 @@ class Bootstrapped:
         return f"bootstrap {self.tag} from an apt mirror ({', '.join((*PACKAGES, *COMPILER))})"
 
     def is_here(self) -> bool:
-        """See `Route.is_here`."""
-        return self._engine.image(self.tag) is not None
+        """See `Route.is_here`: made as it would be now."""
+        here = self._engine.image(self.tag)
+        return here is not None and (here["Config"]["Labels"] or {}).get(RECIPE) == self._recipe
 
     def take(self, listener: Listener) -> None:
         """See `Route.take`. Raises BuildFailed where mmdebstrap is missing or fails; it checks the archive's signatures."""
@@ -101,12 +104,24 @@ class Bootstrapped:
             )
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "base.tar"
-            include = ",".join((*PACKAGES, *COMPILER))
-            command = ["mmdebstrap", "--variant=minbase", f"--include={include}", f"--hook-dir={MERGED}"]
-            command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in LEFT_OUT]
-            command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", self._suite, str(archive)]
-            run(self._machine, [*command, *([self._mirror] if self._mirror else [])], listener, Base.name, {})
-            self._engine.import_base(archive, self.tag)
+            command = [*self._command, str(archive), *([self._mirror] if self._mirror else [])]
+            run(self._machine, command, listener, Base.name, {})
+            self._engine.import_base(archive, self.tag, {RECIPE: self._recipe})
+
+    @property
+    def _command(self) -> list[str]:
+        command = [
+            "mmdebstrap",
+            "--variant=minbase",
+            f"--include={','.join((*PACKAGES, *COMPILER))}",
+            f"--hook-dir={MERGED}",
+        ]
+        command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in LEFT_OUT]
+        return [*command, "--dpkgopt=path-include=/usr/share/doc/*/copyright", self._suite]
+
+    @property
+    def _recipe(self) -> str:
+        return hashlib.sha256("\0".join(self._command).encode()).hexdigest()
 
 
 class Base:

@@ -18,6 +18,7 @@ from tests.conftest import REAL_ENVIRON
 
 SIZE = "1300M"  # the base takes 500 MB of it
 BASE = "provision-base:bookworm"
+CACHED = "RUN --mount=type=cache,id=provision-uv,target=/var/cache/provision-uv"  # as our Dockerfile has it
 BEGIN = (
     'ip link set lo up; mount -o loop "$0/disk" "$0/data"; '
     'exec dockerd --data-root "$0/data" --exec-root "$0/run" --pidfile "$0/pid" --host "unix://$0/sock" '

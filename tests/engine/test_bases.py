@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from provision.plan import converge
 from provision.site import steps, survey
 from provision.spec import load
 from provision.steps.base import Base, Bootstrapped, Pulled, Route
+from tests.conftest import REAL_ENVIRON
 from tests.engine.test_reaching import needed
 from tests.fakes.registry import Registry, registry
 from tests.fakes.token_registry import PROGRAM, token_registry
@@ -83,6 +85,16 @@ def test_no_way_at_all_names_every_way_that_was_tried(engine: Engine) -> None:
     with pytest.raises(StepFailed, match="no base image could be had") as caught:
         Base(engine, routes).apply(silent)
     assert "could not be pulled" in caught.value.context and "mmdebstrap" in caught.value.hint
+
+
+def test_a_base_of_another_recipe_is_made_anew(engine: Engine, first: dict[str, Any]) -> None:
+    machine = LocalMachine(REAL_ENVIRON)
+    assert Bootstrapped(machine, engine, "bookworm", None).is_here()
+    engine._client.images.get("provision-base:bookworm").tag("provision-base", "other")
+    try:
+        assert not Bootstrapped(machine, engine, "other", None).is_here()
+    finally:
+        engine._client.images.remove("provision-base:other")
 
 
 def test_nvidias_own_image_comes_by_digest_through_the_mirror_that_was_set_and_is_pinned(

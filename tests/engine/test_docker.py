@@ -23,7 +23,7 @@ from provision.mirrors.environment import AUTHORITIES
 from provision.surroundings import BUNDLE
 from tests.conftest import REAL_ENVIRON
 from tests.engine.conftest import HOME, IMAGE
-from tests.engine.own_engine import BASE
+from tests.engine.own_engine import BASE, CACHED
 from tests.program import environ, report, run, status_of
 
 pytestmark = pytest.mark.usefixtures("no_leftovers")
@@ -183,22 +183,32 @@ def test_down_takes_away_ours_and_nothing_else(engine: Engine, first: dict[str, 
     assert "Nothing of ours is here." in run("down", env=environ(tmp_path)).stdout
 
 
-def test_down_takes_our_build_cache_and_leaves_other_peoples(engine: Engine, tmp_path: Path) -> None:
+def test_down_leaves_the_build_cache_to_the_other_homes_that_build_with_it(
+    engine: Engine, first: dict[str, Any], tmp_path: Path
+) -> None:
     mine = Engine(engine._client, str(tmp_path), REAL_ENVIRON)
-    cached = "RUN --mount=type=cache,id=provision-uv,target=/var/cache/provision-uv"
-    for name, run_it in (
-        ("ours", f"{cached} echo {tmp_path} >/var/cache/provision-uv/x"),
-        ("theirs", f"RUN echo {tmp_path}"),
-    ):
-        mine.build(Order({"Dockerfile": f"FROM {BASE}\n{run_it} >/y\n".encode()}, f"provision-test/{name}"), print, print)
-    [foreign] = [row for row in _cache(engine) if f"exec /bin/sh -c echo {tmp_path} >/y" in row["Description"]]
-    removed = mine.remove_ours()
-    assert any("MB of build cache" in line for line in removed)
-    assert ours(_cache(engine)) == [] and foreign["ID"] in {row["ID"] for row in _cache(engine)}
+    mine.build(Order({"Dockerfile": f"FROM {BASE}\n{CACHED} true\n".encode()}, "provision-test/down"), print, print)
+    before = ours(engine._client.api.df()["BuildCache"])
+    done = run("down", env=environ(tmp_path))
+    assert "of build cache" not in done.stdout and "docker builder prune" in done.stderr and str(HOME) in done.stderr
+    assert {row["ID"] for row in before} <= {row["ID"] for row in engine._client.api.df()["BuildCache"]} and before
 
 
-def _cache(engine: Engine) -> list[dict[str, Any]]:
-    return list(engine._client.api.df()["BuildCache"])
+def test_an_image_that_a_newer_one_replaced_goes_unless_something_stands_on_it(engine: Engine, tmp_path: Path) -> None:
+    mine = Engine(engine._client, str(tmp_path), REAL_ENVIRON)
+
+    def built(word: str) -> str:
+        return mine.build(
+            Order({"Dockerfile": f"FROM {BASE}\nENV A={word}\n".encode()}, "provision-test/again"), print, print
+        )
+
+    one = built("one")
+    with mine.container(ContainerSettings("provision-test/again")):
+        two = built("two")
+        assert mine.image(one) and mine.image(two)
+    three = built("three")
+    assert [image["Id"] for image in mine.images()] == [three] != [two]
+    mine.remove_ours()
 
 
 def test_mounts_are_read_only_unless_said(engine: Engine, image: str, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from provision.errors import BuildFailed
+from provision.machines.build_cache import ours
 from provision.machines.building import Order
 from provision.machines.engine import Engine, connect
-from tests.engine.own_engine import BASE, OwnEngine, needs_own_engine
+from tests.engine.conftest import HOME
+from tests.engine.own_engine import BASE, CACHED, OwnEngine, needs_own_engine
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,3 +58,17 @@ def test_an_engine_killed_in_a_build_is_told_and_leaves_nothing(own: OwnEngine) 
     again.build(order("echo after >/after"), print, print)
     assert again.image("provision-test/own:latest")
     assert "image provision-test/own:latest" in again.remove_ours() and again.images() == []
+
+
+def test_down_takes_our_build_cache_and_leaves_other_peoples(own: OwnEngine) -> None:
+    engine = connect(own.environ, str(HOME))  # whose the base is: nobody else has anything here
+    for run_it in (f"{CACHED} echo ours >/var/cache/provision-uv/x", "RUN echo theirs"):
+        dockerfile = f"FROM {BASE}\n{run_it} >/y\n"
+        engine.build(Order({"Dockerfile": dockerfile.encode()}, "provision-test/own"), print, print)
+
+    def records() -> list[dict[str, Any]]:
+        return list(engine._client.api.df()["BuildCache"])
+
+    [foreign] = [row["ID"] for row in records() if "exec /bin/sh -c echo theirs >/y" in row["Description"]]
+    assert any("MB of build cache" in line for line in engine.remove_ours())
+    assert ours(records()) == [] and foreign in {row["ID"] for row in records()}
