@@ -1,9 +1,10 @@
-"""Which engine is meant: `DOCKER_HOST`, a docker context, or the first socket of this machine that is there."""
+"""Which engine is meant: `DOCKER_HOST`, a docker context, or the first socket of this machine that this user may use."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,8 @@ def endpoint(environ: Mapping[str, str]) -> Endpoint:
     name = environ.get("DOCKER_CONTEXT") or str(_read(settings / "config.json").get("currentContext") or "")
     if name and name != "default":
         return _of_context(settings / "contexts", name)
-    there = (address for address in _sockets(environ) if Path(address.removeprefix("unix://")).exists())
-    return Endpoint(next(there, DEFAULT), "")
+    usable = (address for address in _sockets(environ) if os.access(address.removeprefix("unix://"), os.W_OK))
+    return Endpoint(next(usable, DEFAULT), "")
 
 
 def _sockets(environ: Mapping[str, str]) -> list[str]:

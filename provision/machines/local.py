@@ -93,7 +93,10 @@ class LocalMachine:
 
     def exists(self, path: str) -> bool:
         """See `Machine.exists`."""
-        return Path(path).exists()
+        try:
+            return Path(path).exists()
+        except OSError:  # a folder on the way may not be entered
+            return False
 
 
 def _not_started(argv: Sequence[str], outcome: Outcome, why: str = "") -> Completed:

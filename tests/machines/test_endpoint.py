@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +65,27 @@ def test_where_docker_has_no_socket_podmans_own_is_found(tmp_path: Path, monkeyp
     (tmp_path / "podman" / "podman.sock").touch()
     found = endpoint({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)})
     assert found.host == f"unix://{tmp_path}/podman/podman.sock" and DEFAULT.startswith("unix://")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
+def test_a_socket_that_this_user_may_not_use_is_passed_over() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        closed, own = Path(folder, "closed"), Path(folder, "own", "podman")
+        own.mkdir(parents=True)
+        closed.mkdir(0o700)
+        for path in (closed / "docker.sock", own / "podman.sock"):
+            path.touch()
+        Path(folder).chmod(0o755)
+        (own / "podman.sock").chmod(0o666)
+        source = (
+            "import os, provision.machines.endpoint as it; from provision.machines.local import LocalMachine\n"
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+            f"it.DEFAULT = 'unix://{closed}/docker.sock'\n"
+            f"print(it.endpoint({{'XDG_RUNTIME_DIR': '{folder}/own'}}).host, it.endpoint({{}}).host)\n"
+            f"print(LocalMachine({{}}).exists('{closed}/docker.sock'))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert done.stdout == f"unix://{own}/podman.sock unix://{closed}/docker.sock\nFalse\n", done.stderr
 
 
 def test_what_ssh_says_is_the_error_and_nothing_of_it_is_left(tmp_path: Path) -> None:
