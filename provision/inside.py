@@ -8,7 +8,7 @@ from pathlib import Path
 
 from provision.errors import StepFailed
 from provision.machines.engine import ContainerSettings, Mount
-from provision.machines.terminal import docker_arguments, hand_over, inside_environment
+from provision.machines.terminal import client, hand_over, inside_environment, run_arguments
 from provision.site import Site, environment
 from provision.surroundings import MOUNT, private, public
 
@@ -19,8 +19,9 @@ def enter_and_run(site: Site, command: Sequence[str], environ: Mapping[str, str]
     """Run `command` on this terminal inside and return its exit code. Raises StepFailed where nothing is built yet."""
     found = site.surroundings(inside=bool(site.engine))
     if site.engine:
-        words = docker_arguments(_settings(site, found), command, WORK)
-        return hand_over(words, {**environ, **site.engine.environ, **private(found)})
+        around = {**environ, **site.engine.environ, **private(found)}
+        program = client(site.facts.engine.kind, around)
+        return hand_over([*program, *run_arguments(_settings(site, found), command, WORK)], around)
     place = environment(site)
     if not site.machine.exists(place.python):
         raise StepFailed(f"there is no environment for the profile {site.spec.profile} yet", hint="provision up")
@@ -39,8 +40,8 @@ def _settings(site: Site, found: Mapping[str, str]) -> ContainerSettings:
         mounts=(*models, Mount(str(Path.cwd()), WORK, writable=True)),
         environment=public(found),
         passed=tuple(private(found)),
-        network="bridge",
+        network="default",
         gpus=site.facts.engine.gpu_capable,
         cdi=site.facts.engine.gpus_by_cdi,
-        user=f"{os.getuid()}:{os.getgid()}",
+        user=f"{os.getuid()}:{os.getgid()}" if not site.facts.engine.rootless else "0:0",  # there, we are its root
     )

@@ -68,7 +68,7 @@ def _engine(environ: Mapping[str, str], home: Home) -> tuple[Engine | None, str]
     except EngineUnreachable as error:
         return None, f"none answers ({error.context})"
     _, version = engine.describe()
-    return engine, f"docker {version['Version']}"
+    return engine, f"{engine.kind} {version['Version']}"
 
 
 def _environments(home: Home) -> list[Path]:

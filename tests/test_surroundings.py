@@ -19,7 +19,7 @@ from provision.cli import main
 from provision.export import Handover, compose, devcontainer, kubernetes
 from provision.facts.python import PipSettings, PipState
 from provision.machines.engine import ContainerSettings
-from provision.machines.terminal import docker_arguments
+from provision.machines.terminal import run_arguments
 from provision.mirrors.environment import AUTHORITIES
 from provision.site import survey
 from provision.spec import Spec, load
@@ -141,7 +141,7 @@ def test_every_place_is_handed_the_same(
 
 def test_no_credential_stands_in_what_is_handed_over_or_on_a_command_line(machine_of_a_company: dict[str, str]) -> None:
     here = handed(machine_of_a_company)
-    words = docker_arguments(here.environment(), ["true"], "/work")
+    words = run_arguments(here.environment(), ["true"], "/work")
     assert "--env=PIP_INDEX_URL" in words and "--env=HF_ENDPOINT=https://hf-mirror.com" in words
     for text in (compose(here), devcontainer(here), kubernetes(here), " ".join(words)):
         assert "s3cret" not in text

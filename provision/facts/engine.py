@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from provision.machines.podman import is_podman
+
 
 class EngineState(str, Enum):
     """Whether an engine answers, or why not."""
@@ -64,17 +66,18 @@ def parse(
 ) -> EngineFacts:
     """Return the facts of an engine that answered; `remote`: over a network; `nvidia_hook`: see `EngineFacts`."""
     runtimes = tuple(sorted(info.get("Runtimes") or {}))
+    kind = "podman" if is_podman(info, version) else "docker"
     return EngineFacts(
-        kind=_kind(info, version),
+        kind=kind,
         state=EngineState.REACHABLE,
         version=str(version.get("Version", "") or info.get("ServerVersion", "")),
         api_version=str(version.get("ApiVersion", "")),
-        rootless=any("rootless" in str(option) for option in info.get("SecurityOptions") or ()),
+        rootless=bool(info.get("Rootless")) or any("rootless" in str(each) for each in info.get("SecurityOptions") or ()),
         remote=remote,
         runtimes=runtimes,
         default_runtime=str(info.get("DefaultRuntime", "")),
         nvidia_runtime=any("nvidia" in runtime for runtime in runtimes),
-        nvidia_hook=nvidia_hook and not remote and _kind(info, version) == "docker",
+        nvidia_hook=nvidia_hook and not remote and kind == "docker",
         cdi_devices=tuple(_cdi_devices(info)),
         cdi_spec_dirs=tuple(info.get("CDISpecDirs") or ()),
         storage_driver=str(info.get("Driver", "")),
@@ -102,12 +105,6 @@ _ERRORS = (
 def classify_error(text: str) -> EngineState:
     """Return why no engine answered, from the words of the client library or the command line."""
     return next((state for pattern, state in _ERRORS if pattern.search(text)), EngineState.ERROR)
-
-
-def _kind(info: Mapping[str, Any], version: Mapping[str, Any]) -> str:
-    names = [str(part.get("Name", "")) for part in version.get("Components") or ()]
-    podman = any("podman" in name.lower() for name in names) or "BuildahVersion" in info
-    return "podman" if podman else "docker"
 
 
 def _cdi_devices(info: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,6 @@
-"""Building an image: by BuildKit through a docker client that has it, else, and with the reason, by the classic builder."""
+"""Building an image: by BuildKit through a docker client that has it or by Podman itself, else, and with the reason, by the
+classic builder.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from provision.errors import BuildFailed
+from provision.machines import podman
 
 LAST_LINES = 25  # of a failed build, shown with the error
 PATIENCE = 10.0  # seconds that an interrupted client is given to cancel its build
 OnLine = Callable[[str], None]
-_MOUNTS = re.compile(r"--mount=\S+\s*(\\\n\s*)?")
+_MOUNTS = re.compile(r"--mount=(?P<what>\S+)\s*(\\\n\s*)?")
+_STEP = re.compile(r"(\[\d+/\d+\] )?step \d+", re.IGNORECASE)  # as the classic builder and Podman say it
 _VERTEX = re.compile(r"^#(?P<number>\d+) (?P<rest>.*)")
 
 
@@ -90,9 +94,35 @@ def with_classic(api: Any, order: Order, stages: Mapping[str, str], on_line: OnL
         _follow(stream, on_line)
 
 
-def without_mounts(dockerfile: str) -> str:
-    """Return a Dockerfile without BuildKit's mounts. Ours only speed things up or carry secrets: the result is the same."""
-    return _MOUNTS.sub("", dockerfile)
+def with_podman(api: Any, release: str, order: Order, stages: Mapping[str, str], on_line: OnLine) -> None:
+    """Build with Podman's own builder, over its API. Raises Refused where it takes no secrets, BuildFailed.
+
+    It knows the mounts, but is given no cache: that would stay in a folder of the engine's machine which no API reaches.
+    Secrets travel at the root of the context, from where no instruction copies. See `with_classic` for `stages`.
+    """
+    if int(release.partition(".")[0]) < podman.SECRETS:
+        raise Refused(f"Podman {release} takes no secrets over its API, {podman.SECRETS}.0 does")
+    dockerfile = _labelled(without_mounts(_text(order.context["Dockerfile"]), "type=cache"), stages)
+    secrets = {f"secret-{name}": content for name, content in order.secrets.items()}
+    asked = {
+        "t": order.tag,
+        "target": order.target,
+        "buildargs": json.dumps(dict(order.arguments)),
+        "labels": json.dumps(dict(order.labels)),
+        "secrets": json.dumps([f"id={name},src=secret-{name}" for name in order.secrets]),
+        "rm": "true",
+        "forcerm": "true",
+    }
+    with packed({**order.context, **secrets, "Dockerfile": dockerfile.encode()}) as archive:
+        _follow(podman.post(api, f"v{api.api_version}/build", asked, archive), on_line)
+
+
+def without_mounts(dockerfile: str, kind: str = "") -> str:
+    """Return a Dockerfile without BuildKit's mounts, or those of one kind (`type=cache`).
+
+    Ours only speed things up or carry secrets: the result is the same.
+    """
+    return _MOUNTS.sub(lambda found: "" if found["what"].startswith(kind) else found[0], dockerfile)
 
 
 def _labelled(dockerfile: str, labels: Mapping[str, str]) -> str:
@@ -202,7 +232,7 @@ def _follow(stream: Iterator[dict[str, Any]], on_line: OnLine) -> None:
             lines.append(line)
             on_line(line)
         if "error" in event:
-            instruction = next((line for line in reversed(lines) if line.startswith("Step ")), "")
+            instruction = next((line for line in reversed(lines) if _STEP.match(line)), "")
             raise BuildFailed(
                 f"the image could not be built: {event['error']}",
                 context="\n".join([instruction, *lines[-LAST_LINES:]]),

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provision.errors import BuildFailed, EngineUnreachable, MachineError
-from provision.machines import build_cache
-from provision.machines.building import OnLine, Order, Refused, with_buildkit, with_classic
+from provision.machines import build_cache, podman
+from provision.machines.building import OnLine, Order, Refused, with_buildkit, with_classic, with_podman
 from provision.machines.container import ContainerMachine
 from provision.machines.endpoint import Endpoint, endpoint
 from provision.machines.tunnel import Tunnel
@@ -99,6 +99,11 @@ class Engine:
         self._tunnel = tunnel
 
     @property
+    def kind(self) -> str:
+        """`docker` or `podman`."""
+        return "podman" if podman.is_podman(*self.describe()) else "docker"
+
+    @property
     def elsewhere(self) -> str:
         """The name of the other machine whose engine this is, and which sees no folder of ours; empty where it is ours."""
         name = str(self._client.info().get("Name", "")) if self.at.remote else ""
@@ -145,16 +150,24 @@ class Engine:
         """Make an image of a root file system's tar. Raises MachineError."""
         from docker.errors import DockerException
 
-        changes = [f"LABEL {key}={value}" for key, value in {**self._labels("base"), **labels}.items()]
+        labels = {**self._labels("base"), **labels}
+        changes = [f"LABEL {key}={value}" for key, value in labels.items()]
         try:
-            self._client.api.import_image_from_file(str(archive), repository=tag, changes=changes)
+            if self.kind == "podman":
+                podman.bring_in(self._client.api, archive, tag, labels)
+            else:
+                self._client.api.import_image_from_file(str(archive), repository=tag, changes=changes)
         except (DockerException, OSError) as error:
             raise MachineError(f"the engine would not import {archive.name}", context=str(error)) from error
         self._sweep()
 
     def digest(self, reference: str) -> str:
-        """Return the digest (`sha256:…`) that a registry gave the image, or an empty string."""
-        known = ((self.image(reference) or {}).get("RepoDigests")) or []
+        """Return the digest (`sha256:…`) that a registry gave the image, or an empty string.
+
+        What was made here has none of a registry, though Podman and Docker's containerd store name one for it too.
+        """
+        found = self.image(reference) or {}
+        known = [] if LABEL in (found.get("Config", {}).get("Labels") or {}) else found.get("RepoDigests") or []
         return str(known[0]).partition("@")[2] if known else ""
 
     def pull(self, reference: str, digest: str = "") -> None:
@@ -167,14 +180,17 @@ class Engine:
 
         repository, tag = parse_repository_tag(reference)
         try:
-            image = self._client.images.pull(repository, tag=digest or tag or "latest")
+            told = list(self._client.api.pull(repository, tag=digest or tag or "latest", stream=True, decode=True))
+            if words := next((str(event["error"]) for event in told if "error" in event), ""):
+                raise DockerException(words)  # told in the middle of an answer that began well
             if digest:
-                image.tag(repository, tag or "latest")
+                self._client.images.get(f"{repository}@{digest}").tag(repository, tag or "latest")
         except DockerException as error:
             raise MachineError(f"{reference} could not be pulled", context=str(error)) from error
 
     def build(self, order: Order, on_line: OnLine, on_fallback: Callable[[str], None]) -> str:
-        """Build with BuildKit where a client here has it, else with the classic builder; return the image's id.
+        """Build with BuildKit where a client here has it, by Podman itself where it is one, else with the classic builder;
+        return the image's id.
 
         `on_fallback` hears why it was the latter. Raises BuildFailed with the failing instruction and its last lines.
         """
@@ -198,7 +214,11 @@ class Engine:
 
     def _build(self, order: Order, on_line: OnLine, on_fallback: Callable[[str], None]) -> None:
         try:
-            with_buildkit(order, self.environ, on_line)
+            if self.kind == "podman":
+                release = str(self._client.version()["Version"])
+                with_podman(self._client.api, release, order, self._labels("stage"), on_line)
+            else:
+                with_buildkit(order, self.environ, on_line)
         except Refused as reason:
             on_fallback(str(reason))
             with_classic(self._client.api, order, self._labels("stage"), on_line)

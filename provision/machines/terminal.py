@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,10 +35,23 @@ def _default_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def docker_arguments(settings: ContainerSettings, command: Sequence[str], workdir: str) -> list[str]:
-    """Return `docker run …` for the settings: the client knows how to attach a terminal, the SDK does not."""
+def client(kind: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the program that attaches a terminal to a container, which the SDK cannot: docker's; a Podman's own first.
+
+    `environ` leads it to the engine. Raises MachineError where there is none.
+    """
+    ways = {"podman": ["podman", "--remote", f"--url={environ.get('DOCKER_HOST')}"], "docker": ["docker"]}
+    for program, words in ways.items():
+        if program in (kind, "docker") and shutil.which(program, path=environ.get("PATH", os.defpath)):
+            return words
+    hint = "apt-get install podman" if kind == "podman" else "apt-get install docker-cli"
+    raise MachineError("a terminal in a container takes an engine's client, and there is none on the PATH", hint=hint)
+
+
+def run_arguments(settings: ContainerSettings, command: Sequence[str], workdir: str) -> list[str]:
+    """Return `run …` for the settings, as docker's client and Podman's understand it."""
     given = settings.arguments()
-    words = ["docker", "run", "--rm", "--init", "--interactive", *(["--tty"] if sys.stdin.isatty() else [])]
+    words = ["run", "--rm", "--init", "--interactive", *(["--tty"] if sys.stdin.isatty() else [])]
     words += [f"--network={given['network_mode']}", f"--user={given['user']}", f"--shm-size={given['shm_size']}"]
     words += ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", f"--workdir={workdir}"]
     words += [f"--tmpfs={target}:{options}" for target, options in given["tmpfs"].items()]

@@ -23,7 +23,7 @@ from provision.steps.interface import Change
 FINGERPRINT = "io.provision.fingerprint"
 NOTHING = b"kept so that the folder is never empty\n"
 SCRIPTS = ("system.sh", "install.sh", "sbom.py", "health.py")
-_INSTRUCTION = re.compile(r"^(Step \d+/\d+ :|#\d+ (?=\[))(?P<what>.*)")
+_INSTRUCTION = re.compile(r"^(Step \d+/\d+ :|(\[\d+/\d+\] )?STEP \d+/\d+: |#\d+ (?=\[))(?P<what>.*)")
 _WORDS = 110  # characters of an instruction that are told
 
 

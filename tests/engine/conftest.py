@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provision import lock, pins
 from provision.errors import EngineUnreachable
 from provision.machines.engine import Engine, connect
+from provision.pins import Pins
+from provision.steps.image import Recipe
+from provision.steps.inputs import Inputs
 from tests.conftest import REAL_ENVIRON
 from tests.program import environ, report, run
 
 HOME = Path(__file__).parent.parent.parent / ".make" / "engine-home"
 IMAGE = "provision-test/smoke:latest"
+LAYER_OF = {"uv": "tools", "mdurl": "toolkit", "filelock": "torch", "tqdm": "libraries", "idna": "packages"}
 SPEC = f"profile: smoke\nengine: docker\ngpu: none\nimage:\n  name: {IMAGE}\n"
 
 
@@ -72,3 +78,27 @@ def no_leftovers(engine: Engine) -> Iterator[None]:
     """No container of ours is left behind by the test."""
     yield
     assert json.loads(json.dumps(engine.containers())) == []
+
+
+@pytest.fixture
+def small(first: dict[str, Any], spec: Path) -> Recipe:
+    """The Dockerfile itself with a tiny package in each layer, pinned as the real lock pins them."""
+    [entry] = pins.relatives(lock.load(spec.parent / "provision.lock"), "")
+    chosen = tuple(replace(pin, layer=LAYER_OF[pin.name]) for pin in entry.pins if pin.name in LAYER_OF)
+    assert {pin.name for pin in chosen} == set(LAYER_OF)
+    return Recipe(
+        base="provision-base:bookworm",
+        variant="cuda",
+        python="3.11",
+        driver_floor="580.65.06",
+        toolkit=True,
+        pins=Pins({}, "2.13.0", "cpu", "debian:bookworm-slim", "", chosen),
+        inputs=Inputs(certificates=_authorities()),
+        wheels={},
+        labels={},
+    )
+
+
+def _authorities() -> dict[str, Path]:
+    found = [*Path("/usr/local/share/ca-certificates").rglob("*.crt")]
+    return {path.name: path for path in found}

@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,25 @@ BEGIN = (
 )
 
 needs_own_engine = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("dockerd"), reason="it takes root and dockerd")
+
+
+def needed(program: str | None, package: str) -> None:
+    if not program and REAL_ENVIRON.get("PROVISION_REQUIRE_ENGINE"):
+        pytest.fail(f"it must run here: apt-get install {package}")
+    if not program or os.geteuid() != 0:
+        pytest.skip(f"it takes root and {package}")
+
+
+@contextmanager
+def served(argv: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server, ended at the end."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(argv, stdout=file, stderr=file)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 class OwnEngine:

@@ -19,19 +19,17 @@ from typing import Any
 
 import pytest
 
-from provision import lock, pins
 from provision.errors import BuildFailed
 from provision.machines.building import Order, clients
 from provision.machines.engine import ContainerSettings, Engine
-from provision.pins import Pin, Pins
+from provision.pins import Pin
 from provision.steps.image import Recipe
 from provision.steps.inputs import Inputs
 from tests.conftest import REAL_ENVIRON
-from tests.engine.conftest import HOME
+from tests.engine.conftest import HOME, LAYER_OF
 from tests.fakes.private_index import private_index
 
 PASSWORD = "kaninchenbau-7731"
-LAYER_OF = {"uv": "tools", "mdurl": "toolkit", "filelock": "torch", "tqdm": "libraries", "idna": "packages"}
 
 
 @pytest.fixture
@@ -44,30 +42,6 @@ def classic(engine: Engine, first: dict[str, Any], tmp_path: Path) -> Engine:
     )
     program.chmod(0o755)
     return Engine(engine._client, str(HOME), {**REAL_ENVIRON, "PATH": str(program.parent)})
-
-
-@pytest.fixture
-def small(first: dict[str, Any], spec: Path) -> Recipe:
-    """The Dockerfile itself with a tiny package in each layer, pinned as the real lock pins them."""
-    [entry] = pins.relatives(lock.load(spec.parent / "provision.lock"), "")
-    chosen = tuple(replace(pin, layer=LAYER_OF[pin.name]) for pin in entry.pins if pin.name in LAYER_OF)
-    assert {pin.name for pin in chosen} == set(LAYER_OF)
-    return Recipe(
-        base="provision-base:bookworm",
-        variant="cuda",
-        python="3.11",
-        driver_floor="580.65.06",
-        toolkit=True,
-        pins=Pins({}, "2.13.0", "cpu", "debian:bookworm-slim", "", chosen),
-        inputs=Inputs(certificates=_authorities()),
-        wheels={},
-        labels={},
-    )
-
-
-def _authorities() -> dict[str, Path]:
-    found = [*Path("/usr/local/share/ca-certificates").rglob("*.crt")]
-    return {path.name: path for path in found}
 
 
 def test_a_failed_build_names_the_instruction_and_its_last_lines(engine: Engine, classic: Engine) -> None:

@@ -1,52 +1,30 @@
-"""Engines that are reached otherwise: over ssh, by a context, on another machine; and Podman's."""
+"""Engines that are reached otherwise: over ssh, by a context, on another machine."""
 
 from __future__ import annotations
 
 import getpass
 import hashlib
 import json
-import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from provision.errors import EngineUnreachable, MachineError
+from provision.errors import MachineError
 from provision.machines.engine import ContainerSettings, Engine, Mount, connect
 from tests.conftest import REAL_ENVIRON
-from tests.engine.own_engine import BASE
+from tests.engine.own_engine import BASE, needed, served
 from tests.program import environ, report, run
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
-PODMAN = shutil.which("podman")
 SETTINGS = (
     "StrictHostKeyChecking accept-new\nIdentityFile {folder}/key\nUserKnownHostsFile {folder}/known\nIdentitiesOnly yes\n"
 )
-
-
-def needed(program: str | None, package: str) -> None:
-    if not program and REAL_ENVIRON.get("PROVISION_REQUIRE_ENGINE"):
-        pytest.fail(f"it must run here: apt-get install {package}")
-    if not program or os.geteuid() != 0:
-        pytest.skip(f"it takes root and {package}")
-
-
-@contextmanager
-def served(argv: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server, ended at the end."""
-    with log.open("wb") as file:
-        process = subprocess.Popen(argv, stdout=file, stderr=file)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -107,39 +85,3 @@ def test_a_folder_that_the_engines_machine_has_not_is_refused_and_not_made(
     with pytest.raises(MachineError, match="could not be started") as caught, engine.container(settings):
         pass
     assert "does not exist" in caught.value.context and not (tmp_path / "gone").exists() and engine.containers() == []
-
-
-@pytest.fixture(scope="module")
-def podman(engine: Engine, first: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables by which a Podman of the test's own is found, with the base in it."""
-    needed(
-        PODMAN if shutil.which("runc") and Path("/usr/libexec/podman/catatonit").exists() else None, "podman catatonit runc"
-    )
-    folder = tmp_path_factory.mktemp("podman")
-    places = [f"--root={folder}/root", f"--runroot={folder}/run", "--cgroup-manager=cgroupfs", "--events-backend=file"]
-    places += ["--runtime=runc"]  # crun refuses cgroups in hybrid mode
-    limits = folder / "containers.conf"  # Podman asks for more open files than a sandbox's root may give
-    limits.write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n')
-    address = f"unix://{folder}/sock"
-    with served(
-        ["env", f"CONTAINERS_CONF={limits}", str(PODMAN), *places, "system", "service", "--time=0", address], folder / "log"
-    ):
-        env = {**REAL_ENVIRON, "DOCKER_HOST": address}
-        for _ in range(100):
-            with suppress(EngineUnreachable):
-                connect(env, str(folder))
-                break
-            time.sleep(0.1)
-        archive = folder / "base.tar"
-        archive.write_bytes(b"".join(engine._client.images.get(BASE).save(named=True)))
-        subprocess.run([str(PODMAN), *places, "load", "-q", "-i", str(archive)], check=True, capture_output=True)
-        yield {"DOCKER_HOST": address}
-        subprocess.run([str(PODMAN), *places, "system", "reset", "--force"], check=False, capture_output=True)
-
-
-def test_podman_is_known_by_its_name_and_proves_an_image(podman: dict[str, str], tmp_path: Path) -> None:
-    done = run("check", f"--image={BASE}", "--scope=engine", "--gpu=none", "--json", env=environ(tmp_path, **podman))
-    found = {check["id"]: check for check in report(done)["checks"]}
-    assert found["engine.reachable"]["summary"].startswith("podman "), done.stderr
-    assert found["engine.environment"]["status"] == "pass", found["engine.environment"]
-    assert connect({**REAL_ENVIRON, **podman}, str(tmp_path)).containers() == []

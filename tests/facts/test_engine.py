@@ -47,6 +47,11 @@ def test_rootless_and_remote_are_seen() -> None:
     assert facts.rootless and facts.remote and not facts.gpu_capable
 
 
+def test_a_rootless_podman_says_it_in_a_word_of_its_own() -> None:
+    info = {"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": True}
+    assert engine.parse(info, {}).rootless and not engine.parse({**info, "Rootless": False}, {}).rootless
+
+
 def test_podman_says_so_in_its_components() -> None:
     assert engine.parse({}, {"Components": [{"Name": "Podman Engine", "Version": "5.2"}]}).kind == "podman"
 

@@ -38,6 +38,8 @@ class FakeEngine:
             "#5 [torch 1/2] RUN --mount=type=cache,target=/c sh install",
             "#5 0.2 words",
             "#5 [torch 1/2] RUN again",
+            "[2/3] STEP 1/4: COPY x y",
+            "Step 3/9 : RUN make",
         ):
             on_line(line)
         return "sha256:x"
@@ -96,7 +98,8 @@ def test_instructions_are_told_once_and_a_fallback_with_its_reason() -> None:
     image(FakeEngine()).apply(heard.append)
     notes = [(event.level, event.text) for event in heard if isinstance(event, Note)]
     assert notes[0] == ("warn", "the classic builder, for want of BuildKit: no buildx")
-    assert ("info", "[torch 1/2] RUN sh install") in notes and ("detail", "#5 0.2 words") in notes
+    assert {("info", words) for words in ("[torch 1/2] RUN sh install", "COPY x y", "RUN make")} <= set(notes)
+    assert ("detail", "#5 0.2 words") in notes
 
 
 def test_the_label_says_the_resolution_in_one_line() -> None:
