@@ -98,14 +98,15 @@ def judge_runtime(fact: Fact, about: About) -> Judgement:
     that nobody uses is only warned of."""
     engine = about.facts.engine
     if engine.gpu_capable:
-        how = "CDI" if engine.gpus_by_cdi else "nvidia runtime" if engine.nvidia_runtime else "the container toolkit's hook"
+        how = "CDI" if engine.cdi_gpus else "nvidia runtime" if engine.nvidia_runtime else "the container toolkit's hook"
         return passed(how, observed=", ".join(engine.cdi_devices or engine.runtimes))
+    generate = [f"sudo nvidia-ctk cdi generate --output={folder}/nvidia.yaml" for folder in engine.cdi_spec_dirs[:1]]
     return (failed if is_used(about) else warned)(
         "gpu-runtime-missing",
         "the engine knows no way to give a container a GPU",
         expected="an nvidia runtime, or CDI devices",
-        observed=", ".join(engine.runtimes),
-        hint=WORDS[1][2],
+        observed=", ".join((*engine.runtimes, *engine.cdi_devices)),
+        hint="; ".join(["install nvidia-container-toolkit", *generate]) if generate else WORDS[1][2],
     )
 
 

@@ -42,6 +42,6 @@ def _settings(site: Site, found: Mapping[str, str]) -> ContainerSettings:
         passed=tuple(private(found)),
         network="default",
         gpus=site.facts.engine.gpu_capable,
-        cdi=site.facts.engine.gpus_by_cdi,
+        cdi=site.facts.engine.cdi_gpus,
         user=f"{os.getuid()}:{os.getgid()}" if not site.facts.engine.rootless else "0:0",  # there, we are its root
     )

@@ -152,7 +152,7 @@ def _started(site: Site, image: str, digest: str, store: str) -> Iterator[Inside
     handed = site.surroundings(inside=True)
     if image != site.tag:  # somebody's own may have no such bundle, and a path that leads nowhere breaks every client
         handed = {name: value for name, value in handed.items() if name not in AUTHORITIES}
-    settings = ContainerSettings(image, mounts, handed, gpus=about.wants_gpu, cdi=engine.gpus_by_cdi)
+    settings = ContainerSettings(image, mounts, handed, gpus=about.wants_gpu, cdi=engine.cdi_gpus)
     with site.engine.container(settings) as machine:
         told = {"kind": "docker", "image": image, "digest": digest, "network": "cut off"}
         yield Inside(machine, "python3", MOUNT, {}, told)

@@ -15,7 +15,7 @@ from provision.errors import EngineUnreachable, StepFailed
 from provision.events import Listener, Note, silent
 from provision.facts import Facts
 from provision.facts import probe as probe_facts
-from provision.facts.engine import EngineFacts, unreachable
+from provision.facts.engine import EngineFacts, read_cdi, unreachable
 from provision.facts.engine import parse as parse_engine
 from provision.facts.host import Disk, probe_disk
 from provision.http import USER_AGENT, Http
@@ -170,7 +170,10 @@ def _engine(
         return None, unreachable(error.context)
     info, version = engine.describe()
     hook = any(machine.exists(f"{folder}/{HOOK}") for folder in environ.get("PATH", "").split(os.pathsep))
-    return engine, parse_engine(info, version, remote=engine.at.remote, nvidia_hook=hook)
+    facts = parse_engine(info, version, remote=engine.at.remote, nvidia_hook=hook)
+    if facts.hides_devices and not engine.elsewhere:
+        facts = replace(facts, cdi_devices=read_cdi(machine, facts.cdi_spec_dirs))
+    return engine, facts
 
 
 def find_uv(machine: LocalMachine) -> str | None:

@@ -1,8 +1,8 @@
-"""Unpack a package of Debian's next release into a folder, without installing it: what the current one is too old for.
+"""Unpack packages of Debian's next release into a folder, without installing them: what the current one is too old for.
 
     python tools/next_release.py docker-compose .make/next
 
-apt itself fetches and verifies it, from the mirror that this machine uses. Prints the programs that came.
+apt itself fetches and verifies them, from the mirror that this machine uses. Prints the programs that came.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 NEXT = {"bookworm": "trixie", "trixie": "forky"}
 
 
-def main(package: str, folder: str) -> int:
-    """Return 0 where it came."""
+def main(*packages: str, folder: str) -> int:
+    """Return 0 where they came."""
     mirror, suite = mirror_here()
     target = Path(folder).absolute()
     with tempfile.TemporaryDirectory() as scratch:
@@ -30,7 +30,7 @@ def main(package: str, folder: str) -> int:
         settings = [f"Dir::State={place}/state", f"Dir::Cache={place}/cache", f"Dir::Etc::sourcelist={place}/list"]
         options = [word for each in [*settings, "Dir::Etc::sourceparts=-"] for word in ("-o", each)]
         subprocess.run(["apt-get", *options, "-qq", "update"], check=True, stdout=sys.stderr)
-        subprocess.run(["apt-get", *options, "-qq", "download", package], check=True, cwd=place, stdout=sys.stderr)
+        subprocess.run(["apt-get", *options, "-qq", "download", *packages], check=True, cwd=place, stdout=sys.stderr)
         target.mkdir(parents=True, exist_ok=True)
         for archive in place.glob("*.deb"):
             subprocess.run(["dpkg-deb", "-x", str(archive), str(target)], check=True)
@@ -53,4 +53,4 @@ def mirror_here() -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:-1], folder=sys.argv[-1]))

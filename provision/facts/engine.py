@@ -1,14 +1,22 @@
-"""A container engine, from its own `version` and `info` answers (Engine API). Pure: the calls are made by machines/."""
+"""A container engine, from its own `version` and `info` answers (Engine API; the calls are made by machines/), and the CDI
+specs that it reads."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import yaml
+
+from provision.machines.interface import Machine
 from provision.machines.podman import is_podman
+
+GPU_KIND = "nvidia.com/gpu"
+LISTS_DEVICES = (1, 50)  # the first API that tells them (Engine API version history); CDI itself is older
+SPEC_LIMIT = 4 * 1024 * 1024  # bytes; nvidia-ctk's are tens of thousands
 
 
 class EngineState(str, Enum):
@@ -25,7 +33,7 @@ class EngineState(str, Enum):
 class EngineFacts:
     """An engine. `kind` is docker, podman or none; `detail` its words where it cannot be used; `root_dir` is on its host.
 
-    `cdi_devices` are names such as `nvidia.com/gpu=0` (Docker 28 and newer list them), `cdi_spec_dirs` where it looks;
+    `cdi_devices` are names such as `nvidia.com/gpu=0`, `cdi_spec_dirs` where it looks for their specs, if it does;
     `nvidia_hook`: the container toolkit's hook is on this machine's PATH, where an engine looks for it without telling.
     """
 
@@ -52,13 +60,21 @@ class EngineFacts:
     @property
     def gpu_capable(self) -> bool:
         """Whether it can be asked for GPUs at all: an nvidia runtime or its hook, or NVIDIA devices by CDI."""
-        return self.nvidia_runtime or self.nvidia_hook or self.gpus_by_cdi
+        return self.nvidia_runtime or self.nvidia_hook or bool(self.cdi_gpus)
 
     @property
-    def gpus_by_cdi(self) -> bool:
-        """Whether CDI is the only way: then its device is asked for by name."""
-        listed = any(device.startswith("nvidia.com/") for device in self.cdi_devices)
-        return listed and not self.nvidia_runtime and not self.nvidia_hook
+    def cdi_gpus(self) -> tuple[str, ...]:
+        """The names by which all GPUs are asked for where CDI is the only way; else none."""
+        listed = tuple(device for device in self.cdi_devices if device.startswith(f"{GPU_KIND}="))
+        if self.nvidia_runtime or self.nvidia_hook:
+            return ()
+        return (f"{GPU_KIND}=all",) if f"{GPU_KIND}=all" in listed else listed
+
+    @property
+    def hides_devices(self) -> bool:
+        """Whether it takes CDI requests and is too old to tell which devices it knows: Docker 25 to 28.1."""
+        numbers = re.findall(r"\d+", self.api_version)
+        return bool(self.cdi_spec_dirs) and tuple(map(int, numbers)) < LISTS_DEVICES
 
 
 def parse(
@@ -111,3 +127,24 @@ def _cdi_devices(info: Mapping[str, Any]) -> list[str]:
     """Docker 28.2 and newer: DiscoveredDevices [{Source: cdi, ID: nvidia.com/gpu=0}]."""
     devices = info.get("DiscoveredDevices") or ()
     return [str(device.get("ID", "")) for device in devices if device.get("Source") == "cdi"]
+
+
+def read_cdi(machine: Machine, folders: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the devices in the folders' specs, as an engine reads them there (CDI, SPEC.md)."""
+    found: list[str] = []
+    for folder in folders:
+        listing = machine.run(["ls", "-1", "--", folder], timeout=10)
+        names = listing.text.splitlines() if listing.ok else []
+        for name in names:
+            if name.endswith((".json", ".yaml")):
+                found += parse_cdi(machine.read(f"{folder}/{name}", SPEC_LIMIT) or b"")
+    return tuple(dict.fromkeys(found))
+
+
+def parse_cdi(spec: bytes) -> list[str]:
+    """Return the names of a spec's devices, JSON or YAML; none of what an engine would not read either."""
+    try:
+        told = yaml.safe_load(spec)
+        return [f"{told['kind']}={device['name']}" for device in told["devices"]]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return []

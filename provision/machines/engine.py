@@ -23,7 +23,6 @@ LABEL = "io.provision"  # every image and container of ours carries it, with wha
 OWNER = "io.provision.home"  # whose it is: `status` and `down` look for nothing else
 CONNECT_TIMEOUT = 5  # seconds; an engine that is there answers at once
 BUILD_TIMEOUT = 3600  # seconds of silence; a build step may say nothing for long
-CDI_GPUS = "nvidia.com/gpu=all"
 PLAIN_USER = "65534:65534"
 
 
@@ -41,7 +40,7 @@ class ContainerSettings:
     """How checks and users run in an image: by default cut off, read-only, a plain user without capabilities.
 
     `passed` are variables that whoever starts it passes on by name: their values stand in no file and no command line.
-    `cdi` asks for the GPUs by their CDI name, where the engine knows no other way.
+    `cdi` are the names that the GPUs are asked for by where the engine knows no other way.
     """
 
     image: str
@@ -49,7 +48,7 @@ class ContainerSettings:
     environment: Mapping[str, str] = field(default_factory=dict)
     network: str = "none"
     gpus: bool = False
-    cdi: bool = False
+    cdi: tuple[str, ...] = ()
     user: str = PLAIN_USER
     shm_size: str = "1g"
     passed: tuple[str, ...] = ()
@@ -75,7 +74,7 @@ class ContainerSettings:
 
     @property
     def _gpus(self) -> dict[str, Any]:
-        return {"driver": "cdi", "device_ids": [CDI_GPUS]} if self.cdi else {"count": -1, "capabilities": [["gpu"]]}
+        return {"driver": "cdi", "device_ids": list(self.cdi)} if self.cdi else {"count": -1, "capabilities": [["gpu"]]}
 
 
 class Engine:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from provision.errors import MachineError
-from provision.machines.engine import CDI_GPUS, ContainerSettings
+from provision.machines.engine import ContainerSettings
 
 
 def hand_over(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -58,14 +58,23 @@ def run_arguments(settings: ContainerSettings, command: Sequence[str], workdir: 
     words += [f"--mount={_mount(source, **to)}" for source, to in given["volumes"].items()]
     words += [f"--env={name}={value}" for name, value in given["environment"].items()]
     words += [f"--env={name}" for name in settings.passed]
-    words += [f"--device={CDI_GPUS}" if settings.cdi else "--gpus=all"] if settings.gpus else []
+    words += [f"--gpus={_gpus(settings.cdi)}"] if settings.gpus else []
     return [*words, settings.image, *command]
 
 
 def _mount(source: str, bind: str, mode: str) -> str:
-    """One mount in the client's own words, a line of CSV; a folder that the engine's machine has not is refused."""
+    """One mount; a folder that the engine's machine has not is refused."""
+    return _line(["type=bind", f"source={source}", f"target={bind}", *(["readonly"] if mode == "ro" else [])])
+
+
+def _gpus(names: Sequence[str]) -> str:
+    """All, or those of these CDI names: said like this, also by a client that is older than CDI and refuses `--device`."""
+    return _line(["driver=cdi", f"device={','.join(names)}"]) if names else "all"
+
+
+def _line(fields: Sequence[str]) -> str:
+    """What the client reads as one option of many parts: a line of CSV."""
     line = io.StringIO()
-    fields = ["type=bind", f"source={source}", f"target={bind}", *(["readonly"] if mode == "ro" else [])]
     csv.writer(line, lineterminator="").writerow(fields)
     return line.getvalue()
 

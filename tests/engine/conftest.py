@@ -18,6 +18,7 @@ from provision.pins import Pins
 from provision.steps.image import Recipe
 from provision.steps.inputs import Inputs
 from tests.conftest import REAL_ENVIRON
+from tests.fakes import nvidia_smi
 from tests.program import environ, report, run
 
 HOME = Path(__file__).parent.parent.parent / ".make" / "engine-home"
@@ -59,6 +60,14 @@ def first(engine: Engine, spec: Path) -> dict[str, Any]:
     done = run("up", "-f", str(spec), "--json", env=environ(HOME), timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-4000:]
     return report(done)
+
+
+@pytest.fixture(scope="session")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose nvidia-smi replays a real card's capture, by the python that is in images too."""
+    folder = tmp_path_factory.mktemp("card")
+    nvidia_smi.install(folder, "replay", python="/usr/bin/python3")
+    return folder
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ CACHED = "RUN --mount=type=cache,id=provision-uv,target=/var/cache/provision-uv"
 BEGIN = (
     'ip link set lo up; mount -o loop "$0/disk" "$0/data"; '
     'exec dockerd --data-root "$0/data" --exec-root "$0/run" --pidfile "$0/pid" --host "unix://$0/sock" '
-    "--iptables=false --ip6tables=false --ip-forward=false"
+    '--config-file "$0/daemon.json" --iptables=false --ip6tables=false --ip-forward=false'
 )
 
 needs_own_engine = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("dockerd"), reason="it takes root and dockerd")
@@ -50,8 +51,11 @@ def served(argv: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 class OwnEngine:
     """dockerd in a network namespace of its own: never one more in ours, it would delete docker0."""
 
-    def __init__(self, folder: Path, more: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, more: Mapping[str, str] | None = None, settings: Mapping[str, object] | None = None
+    ) -> None:
         self.folder = folder
+        (folder / "daemon.json").write_text(json.dumps(settings or {}))
         self.environ = {**REAL_ENVIRON, **(more or {}), "DOCKER_HOST": f"unix://{folder}/sock"}
         (folder / "data").mkdir()
         subprocess.run(["truncate", f"--size={SIZE}", str(folder / "disk")], check=True)

@@ -14,21 +14,12 @@ import pytest
 from provision.machines.building import Order
 from provision.machines.engine import Engine
 from tests.engine.own_engine import BASE, OwnEngine, needs_own_engine
-from tests.fakes import nvidia_hook, nvidia_smi
+from tests.fakes import nvidia_hook
 from tests.program import environ, report, run
 
 IMAGE = "provision-test/gpu:latest"
-PYTHON = "/usr/bin/python3"  # there in the image too
 ENV = "ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility NVIDIA_REQUIRE_CUDA=driver>=450"
 QUESTION = ("check", "--gpu=required", "--scope=host", "--scope=engine", "--json")
-
-
-@pytest.fixture(scope="module")
-def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose nvidia-smi replays a real card's capture."""
-    folder = tmp_path_factory.mktemp("card")
-    nvidia_smi.install(folder, "replay", python=PYTHON)
-    return folder
 
 
 @pytest.fixture(scope="module")
