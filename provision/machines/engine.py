@@ -13,7 +13,8 @@ from provision.errors import BuildFailed, EngineUnreachable, MachineError
 from provision.machines import build_cache, podman
 from provision.machines.building import OnLine, Order, Refused, with_buildkit, with_classic, with_podman
 from provision.machines.container import ContainerMachine
-from provision.machines.endpoint import Endpoint, endpoint
+from provision.machines.endpoint import Endpoint, advice, endpoint
+from provision.machines.secured import Secured
 from provision.machines.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Engine:
         owner: str,
         environ: Mapping[str, str],
         at: Endpoint | None = None,
-        tunnel: Tunnel | None = None,
+        tunnel: Tunnel | Secured | None = None,
     ) -> None:
         self._client = client
         self._owner = owner
@@ -298,40 +299,20 @@ def connect(environ: Mapping[str, str], owner: str) -> Engine:
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
-    at, tunnel = endpoint(environ), None
+    at = endpoint(environ)
+    tunnel: Tunnel | Secured | None = None
     if at.host.startswith("ssh://"):
         tunnel = Tunnel(at.host, environ)
+    elif at.tls:
+        tunnel = Secured(at, at.tls)
     address = tunnel.address if tunnel else at.host
-    reached = environ if at.certificates else {**environ, "DOCKER_HOST": address}
+    reached = environ if at.tls else {**environ, "DOCKER_HOST": address}
     try:
-        client = docker.DockerClient(address, tls=_tls(at, environ), timeout=CONNECT_TIMEOUT, version="auto")
+        client = docker.DockerClient(address, timeout=CONNECT_TIMEOUT, version="auto")
         client.ping()
         client.api.timeout = BUILD_TIMEOUT
     except (DockerException, RequestException, OSError) as error:
         if tunnel:
             tunnel.close()
-        raise EngineUnreachable("no container engine answers", context=str(error), hint=_why(str(error))) from error
+        raise EngineUnreachable("no container engine answers", context=str(error), hint=advice(str(error))) from error
     return Engine(client, owner, reached, at, tunnel)
-
-
-def _tls(at: Endpoint, environ: Mapping[str, str]) -> Any:
-    """The certificates of the context, or those that the docker client's own variables name; False for none."""
-    from docker.tls import TLSConfig
-    from docker.utils import kwargs_from_env
-
-    if at.certificates is None:
-        return kwargs_from_env(environment=dict(environ)).get("tls", False) if at.origin == "DOCKER_HOST" else False
-    there = {name: str(at.certificates / f"{name}.pem") for name in ("cert", "key", "ca")}
-    pair = (there["cert"], there["key"]) if (at.certificates / "cert.pem").exists() else None
-    return TLSConfig(client_cert=pair, ca_cert=there["ca"] if at.verify else None, verify=at.verify)
-
-
-def _why(words: str) -> str:
-    local = "or go without an engine: --engine local"
-    if "Permission denied" in words or "PermissionError" in words:
-        return f"this user may not use the engine's socket: `sudo usermod -aG docker $USER`, then log in again; {local}"
-    if "FileNotFoundError" in words or "No such file" in words:
-        return f"there is no engine's socket here: install Docker and `systemctl start docker`, or set DOCKER_HOST; {local}"
-    if "ConnectionRefused" in words or "Connection refused" in words:
-        return f"the socket is there and nobody listens: `systemctl start docker`; {local}"
-    return f"see what `docker info` says; {local}"

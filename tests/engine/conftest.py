@@ -18,10 +18,15 @@ from provision.pins import Pins
 from provision.steps.image import Recipe
 from provision.steps.inputs import Inputs
 from tests.conftest import REAL_ENVIRON
+from tests.engine.own_engine import BASE, OwnEngine
 from tests.fakes import nvidia_smi
+from tests.fakes.authority import Authority
 from tests.program import environ, report, run
 
 HOME = Path(__file__).parent.parent.parent / ".make" / "engine-home"
+NEXT = Path(__file__).parent.parent.parent / ".make" / "next" / "usr"
+GET = "python3 tools/next_release.py docker.io containerd .make/next"
+OVER_TLS = "tcp://127.0.0.1:2376"  # in a network of its own
 IMAGE = "provision-test/smoke:latest"
 LAYER_OF = {"uv": "tools", "mdurl": "toolkit", "filelock": "torch", "tqdm": "libraries", "idna": "packages"}
 SPEC = f"profile: smoke\nengine: docker\ngpu: none\nimage:\n  name: {IMAGE}\n"
@@ -68,6 +73,37 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("card")
     nvidia_smi.install(folder, "replay", python="/usr/bin/python3")
     return folder
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whose certificates the newer engine takes over TLS."""
+    return Authority(tmp_path_factory.mktemp("authority") / "own")
+
+
+@pytest.fixture(scope="session")
+def current(
+    engine: Engine, first: dict[str, Any], authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnEngine]:
+    """The next release's dockerd and containerd with this one's runc, the base in it: it looks for CDI specs in a folder of
+    its own, and over TCP lets in only whom the authority signed."""
+    if not (NEXT / "sbin" / "dockerd").exists():
+        if REAL_ENVIRON.get("PROVISION_REQUIRE_ENGINE"):
+            pytest.fail(f"it must run here: {GET}")
+        pytest.skip(f"no newer engine is here: {GET}")
+    folder, there = tmp_path_factory.mktemp("current"), authority.sign(authority.folder / "server", "serverAuth")
+    (folder / "cdi").mkdir()
+    settings = {
+        "features": {"cdi": True},
+        "cdi-spec-dirs": [f"{folder}/cdi"],
+        "hosts": [f"unix://{folder}/sock", OVER_TLS],
+        "tlsverify": True,
+        **{f"tls{name}": f"{there}/{file}.pem" for name, file in (("cacert", "ca"), ("cert", "cert"), ("key", "key"))},
+    }
+    found = OwnEngine(folder, {"PATH": f"{NEXT}/sbin:{NEXT}/bin:{REAL_ENVIRON['PATH']}"}, settings)
+    found.bring(engine, BASE)
+    yield found
+    found.kill()
 
 
 @pytest.fixture

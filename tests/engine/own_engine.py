@@ -22,7 +22,7 @@ BASE = "provision-base:bookworm"
 CACHED = "RUN --mount=type=cache,id=provision-uv,target=/var/cache/provision-uv"  # as our Dockerfile has it
 BEGIN = (
     'ip link set lo up; mount -o loop "$0/disk" "$0/data"; '
-    'exec dockerd --data-root "$0/data" --exec-root "$0/run" --pidfile "$0/pid" --host "unix://$0/sock" '
+    'exec dockerd --data-root "$0/data" --exec-root "$0/run" --pidfile "$0/pid" '
     '--config-file "$0/daemon.json" --iptables=false --ip6tables=false --ip-forward=false'
 )
 
@@ -55,7 +55,7 @@ class OwnEngine:
         self, folder: Path, more: Mapping[str, str] | None = None, settings: Mapping[str, object] | None = None
     ) -> None:
         self.folder = folder
-        (folder / "daemon.json").write_text(json.dumps(settings or {}))
+        (folder / "daemon.json").write_text(json.dumps({"hosts": [f"unix://{folder}/sock"], **(settings or {})}))
         self.environ = {**REAL_ENVIRON, **(more or {}), "DOCKER_HOST": f"unix://{folder}/sock"}
         (folder / "data").mkdir()
         subprocess.run(["truncate", f"--size={SIZE}", str(folder / "disk")], check=True)
@@ -72,6 +72,11 @@ class OwnEngine:
                 return connect(self.environ, str(self.folder))
             time.sleep(0.2)
         raise AssertionError((self.folder / "log").read_text()[-2000:])
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What a command is prefixed with to be in its network."""
+        return ("nsenter", f"--net=/proc/{self.process.pid}/ns/net")
 
     def kill(self) -> None:
         """Kill it with everything that it started, as a power cut would."""

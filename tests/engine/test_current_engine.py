@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provision.machines.engine import connect
-from tests.conftest import REAL_ENVIRON
 from tests.engine.own_engine import BASE, OwnEngine, needs_own_engine
 from tests.engine.test_gpu_path import QUESTION, place
 from tests.program import report, run
 
-NEXT = Path(__file__).parent.parent.parent / ".make" / "next" / "usr"
-GET = "python3 tools/next_release.py docker.io containerd .make/next"
 pytestmark = [pytest.mark.slow, needs_own_engine]
-
-
-@pytest.fixture(scope="module")
-def current(engine: Any, first: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnEngine]:
-    """The next release's dockerd and containerd with this one's runc, looking for CDI specs in a folder of the test's."""
-    if not (NEXT / "sbin" / "dockerd").exists():
-        if REAL_ENVIRON.get("PROVISION_REQUIRE_ENGINE"):
-            pytest.fail(f"it must run here: {GET}")
-        pytest.skip(f"no newer engine is here: {GET}")
-    folder = tmp_path_factory.mktemp("current")
-    (folder / "cdi").mkdir()
-    path = f"{NEXT}/sbin:{NEXT}/bin:{REAL_ENVIRON['PATH']}"
-    found = OwnEngine(folder, {"PATH": path}, {"features": {"cdi": True}, "cdi-spec-dirs": [str(folder / "cdi")]})
-    found.bring(engine, BASE)
-    yield found
-    found.kill()
 
 
 def check(current: OwnEngine, card: Path, home: Path) -> dict[str, Any]:

@@ -65,9 +65,7 @@ def test_gpus_are_asked_for_by_every_name_where_there_is_none_for_all() -> None:
 
 def test_cdi_specs_are_read_as_an_engine_reads_them(tmp_path: Path) -> None:
     (tmp_path / "nvidia.yaml").write_text("cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n- name: '0'\n- name: all\n")
-    (tmp_path / "other.json").write_text(
-        '{"kind": "vendor.example/net", "devices": [{"name": "a"}]}'
-    )
+    (tmp_path / "other.json").write_text('{"kind": "vendor.example/net", "devices": [{"name": "a"}]}')
     (tmp_path / "half.json").write_text('{"kind": "nvidia.com/gpu", "devices": [{"na')
     (tmp_path / "list.yaml").write_text("- nvidia.com/gpu\n")
     (tmp_path / "nvidia.yml").write_text("kind: nvidia.com/gpu\ndevices: [{name: not-read}]\n")

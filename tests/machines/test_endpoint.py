@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from provision.errors import EngineUnreachable
-from provision.machines.endpoint import DEFAULT, endpoint
+from provision.machines.endpoint import DEFAULT, Tls, endpoint
 from provision.machines.engine import connect
 from provision.machines.tunnel import Tunnel
 
@@ -35,16 +35,25 @@ def context(home: Path, name: str, host: str, *, current: bool = False, tls: boo
 def test_docker_host_goes_before_every_context(tmp_path: Path) -> None:
     context(tmp_path, "gpu7", "ssh://ada@gpu7", current=True)
     found = endpoint({"HOME": str(tmp_path), "DOCKER_HOST": "tcp://there:2375", "DOCKER_CONTEXT": "gpu7"})
-    assert (found.host, found.origin, found.remote) == ("tcp://there:2375", "DOCKER_HOST", True)
+    assert (found.host, found.origin, found.remote, found.tls) == ("tcp://there:2375", "DOCKER_HOST", True, None)
+
+
+def test_docker_host_speaks_tls_where_the_clients_variables_say_so(tmp_path: Path) -> None:
+    there = {"HOME": str(tmp_path), "DOCKER_HOST": "tcp://there:2376"}
+    assert endpoint({**there, "DOCKER_CERT_PATH": "/c"}).tls is None  # the folder alone asks for nothing
+    assert endpoint({**there, "DOCKER_CERT_PATH": "/c", "DOCKER_TLS_VERIFY": "1"}).tls == Tls(Path("/c"))
+    assert endpoint({**there, "DOCKER_TLS_VERIFY": "1"}).tls == Tls(tmp_path / ".docker")
+    assert endpoint({**there, "DOCKER_TLS": "1", "DOCKER_TLS_VERIFY": ""}).tls == Tls(tmp_path / ".docker", verify=False)
+    assert endpoint({**there, "DOCKER_HOST": "unix:///s", "DOCKER_TLS_VERIFY": "1"}).tls is None
 
 
 def test_a_named_context_goes_before_the_current_one(tmp_path: Path) -> None:
     context(tmp_path, "gpu7", "ssh://ada@gpu7", current=True)
     context(tmp_path, "lab", "tcp://lab:2376", tls=True, SkipTLSVerify=True)
     current = endpoint({"HOME": str(tmp_path)})
-    assert (current.host, current.origin, current.certificates) == ("ssh://ada@gpu7", "context gpu7", None)
+    assert (current.host, current.origin, current.tls) == ("ssh://ada@gpu7", "context gpu7", None)
     named = endpoint({"HOME": str(tmp_path), "DOCKER_CONTEXT": "lab"})
-    assert named.host == "tcp://lab:2376" and named.certificates and not named.verify
+    assert named.host == "tcp://lab:2376" and named.tls and not named.tls.verify
     assert endpoint({"HOME": str(tmp_path), "DOCKER_CONTEXT": "default"}).remote is False
 
 
