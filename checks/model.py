@@ -147,6 +147,14 @@ STRUCTURE = {  # code → what a file is instead, and what to do
 
 def judge_structure(fact: Fact, about: About) -> Judgement:
     """What each file is by its own bytes: sources without digests can serve anything and be believed."""
+    if fact.error and "Permission" in fact.error["type"]:
+        folder = about.spec.store if about.spec.store != "auto" else "${PROVISION_HOME:-~/.local/share/provision}/store"
+        return failed(
+            "model-closed",
+            "the user inside may not read the model's folder: it was made under a umask that closes it to others",
+            observed=fact.error["message"],
+            hint=f"chmod -R go+rX {folder}",
+        )
     if fact.error:
         missing = "FileNotFound" in fact.error["type"]
         code = "model-missing" if missing else "folder-unreadable"

@@ -16,10 +16,12 @@ MARKUP = (b"<!doctype", b"<html", b"<head", b"<?xml")
 
 
 def look(folder: str, fact: dict[str, Any]) -> None:
-    """Fill `fact`: files, what is wrong (`troubles`: file, code, detail), bytes of tensors by dtype, and the config."""
-    names = sorted(
-        os.path.relpath(os.path.join(base, name), folder) for base, _, found in os.walk(folder) for name in found
-    )
+    """Fill `fact`: files, what is wrong (`troubles`: file, code, detail), bytes of tensors by dtype, and the config.
+
+    Raises PermissionError for what this user may not read: it is closed, and not missing.
+    """
+    walked = os.walk(folder, onerror=closed)
+    names = sorted(os.path.relpath(os.path.join(base, name), folder) for base, _, found in walked for name in found)
     names = [name for name in names if not name.startswith(".")]
     troubles: list[dict[str, str]] = []
     held: dict[str, set[str]] = {}
@@ -38,6 +40,12 @@ def look(folder: str, fact: dict[str, Any]) -> None:
         troubles.append({"file": "*.safetensors", "code": "file-missing", "detail": "there are no weights"})
     fact.update(files=len(names), troubles=troubles[:50], tensor_bytes=bytes_of, pickled=pickled)
     fact["config"] = settings(os.path.join(folder, "config.json"))
+
+
+def closed(error: OSError) -> None:
+    """Raise what a walk would keep to itself, where it is no absence."""
+    if isinstance(error, PermissionError):
+        raise error
 
 
 def judge(path: str, held: dict[str, set[str]], bytes_of: dict[str, int], name: str) -> tuple[str, str] | None:

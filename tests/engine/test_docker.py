@@ -50,6 +50,19 @@ def test_the_second_run_changes_nothing(first: dict[str, Any], spec: Path) -> No
     assert again["exit_code"] == 0
 
 
+def test_a_store_that_a_umask_closed_is_no_missing_model(spec: Path, store: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "store"
+    subprocess.run(["cp", "-a", str(store), str(closed)], check=True)
+    closed.chmod(0o700)
+    question = ("check", "-f", str(spec), "--scope=model", "--json")
+    found = report(run(*question, env=environ(HOME, PROVISION_STORE=str(closed))))
+    assert found["root_cause"] == ["model.structure"]
+    [told] = [check for check in found["checks"] if check["id"] == "model.structure"]
+    assert (told["code"], told["hint"]) == ("model-closed", f"chmod -R go+rX {closed}")
+    subprocess.run(["sh", "-c", told["hint"]], check=True)
+    assert status_of(report(run(*question, env=environ(HOME, PROVISION_STORE=str(closed)))))["model.structure"] == "pass"
+
+
 def test_any_image_with_python_is_checked_as_it_is(engine: Engine, first: dict[str, Any]) -> None:
     found = report(run("check", "--image", "provision-base:bookworm", "--json", env=environ(HOME)))
     assert found["root_cause"] == ["torch.import"] and found["exit_code"] == 1
