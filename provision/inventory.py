@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from provision.errors import EngineUnreachable, MachineError
-from provision.files import Changes, locked
+from provision.files import Changes, locked, sweep
 from provision.machines.engine import Engine, connect
 from provision.mirrors.settings import drift, folder, undo_all
 from provision.site import Home
@@ -48,6 +48,7 @@ def take_away(environ: Mapping[str, str], waiting: Callable[[], None], *, volume
         undone = undo_all(Changes(folder(home.path)))
         removed = [f"our change of {path}" for path in undone.restored]
         removed += engine.remove_ours() if engine else []
+        removed += map(str, sweep())
         folders = [*_environments(home), *([_store(home, environ).root] if volumes else [])]
         for place in folders:
             if place.is_dir():

@@ -20,9 +20,9 @@ from provision.bundle import Recorder
 from provision.errors import MachineError
 from provision.events import Listener, silent
 from provision.findings import Report, StepRecord
+from provision.machines.confined import without_network
 from provision.machines.engine import ContainerSettings, Mount
 from provision.machines.interface import Machine
-from provision.machines.netless import without_network
 from provision.mirrors.environment import AUTHORITIES
 from provision.site import Site, environment
 from provision.surroundings import MOUNT

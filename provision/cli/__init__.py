@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+INTERRUPTIONS = (signal.SIGTERM, signal.SIGHUP)  # `kill PID`, and a terminal that is closed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,9 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from provision.errors import ExitCode, ProvisionError
 
     try:
-        outcome = provision.main(
-            args=list(argv) if argv is not None else None, prog_name="provision", standalone_mode=False
-        )
+        with _interruptible():
+            outcome = provision.main(
+                args=list(argv) if argv is not None else None, prog_name="provision", standalone_mode=False
+            )
     except ProvisionError as error:
         return render_error(error)
     except click.exceptions.Exit as error:
@@ -25,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         return render_usage(error)
     except (KeyboardInterrupt, click.Abort):
-        print("\ninterrupted: nothing is half-written, and the same command goes on from here", file=sys.stderr)  # noqa: T201
+        with suppress(OSError):  # the terminal may be gone
+            print("\ninterrupted: nothing is half-written, and the same command goes on from here", file=sys.stderr)  # noqa: T201
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -33,3 +41,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the one place where a bug may end up
         return render_bug(error)
     return int(outcome or 0)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Whoever tells us to end is answered as Ctrl-C is: what runs is ended, what lies about is taken away."""
+    in_charge = threading.current_thread() is threading.main_thread()
+    ours = [each for each in INTERRUPTIONS if in_charge and signal.getsignal(each) is signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, _interrupt)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

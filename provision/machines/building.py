@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from provision.errors import BuildFailed
+from provision.files import scratch
 from provision.machines import podman
+from provision.machines.leash import leashed
 
 LAST_LINES = 25  # of a failed build, shown with the error
 PATIENCE = 10.0  # seconds that an interrupted client is given to cancel its build
@@ -178,8 +180,8 @@ def _run_client(program: str, order: Order, environ: Mapping[str, str], on_line:
 @contextmanager
 def _kept_apart(secrets: Mapping[str, bytes]) -> Iterator[dict[str, Path]]:
     """Yield the secrets as files that only we may read, gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = {name: Path(folder) / name for name in secrets}
+    with scratch() as folder:
+        files = {name: folder / name for name in secrets}
         for name, path in files.items():
             path.touch(0o600)
             path.write_bytes(secrets[name])
@@ -190,7 +192,12 @@ def _hear(argv: Sequence[str], stdin: IO[bytes], env: Mapping[str, str], on_line
     """Run the client, tell each of its lines, and return its exit code; interrupted, it is told to cancel first."""
     try:
         process = subprocess.Popen(
-            argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(env), start_new_session=True
+            leashed(argv, env.get("PATH")),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+            start_new_session=True,
         )
     except OSError as error:
         raise Refused(str(error)) from error

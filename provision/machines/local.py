@@ -15,6 +15,7 @@ from typing import IO
 from provision.errors import MachineError
 from provision.files import replace_file
 from provision.machines.interface import OUTPUT_LIMIT, Completed, Outcome
+from provision.machines.leash import leashed
 
 TERM_GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 KILL_GRACE = 3.0  # seconds a killed process is waited for; after that it sits in the kernel and we walk on
@@ -44,13 +45,14 @@ class LocalMachine:
     ) -> Completed:
         """See `Machine.run`. An interruption ends the command's whole family before it goes on up."""
         began = time.monotonic()
+        environ = {**self._environ, **(env or {})}
         try:
             process = subprocess.Popen(
-                list(argv),
+                leashed(argv, environ.get("PATH")),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**self._environ, **(env or {})},
+                env=environ,
                 start_new_session=True,
             )
         except FileNotFoundError:

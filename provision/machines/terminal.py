@@ -18,12 +18,16 @@ from provision.machines.engine import ContainerSettings
 def hand_over(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run `argv` on our own terminal and return its exit code, 128 + n after signal n. Raises MachineError.
 
-    Ctrl-C is the command's own to answer.
+    Ctrl-C is the command's own to answer; where we are told to end, so is the command.
     """
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process = subprocess.Popen(list(argv), env=dict(environ), preexec_fn=_default_interrupt)
-        code = process.wait()
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
     except OSError as error:
         raise MachineError(f"{argv[0]} cannot be run", context=str(error)) from error
     finally:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from provision.errors import BuildFailed, ProvisionError, StepFailed
 from provision.events import Listener, Note
+from provision.files import scratch
+from provision.machines.confined import apart
 from provision.machines.engine import Engine
 from provision.machines.interface import Machine
 from provision.steps.environment import run
@@ -102,10 +102,11 @@ class Bootstrapped:
                 "a base without a registry is made by mmdebstrap, which is not here",
                 hint="sudo apt-get install mmdebstrap; or name a base: image.base: debian:bookworm-slim; or --engine local",
             )
-        with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder) / "base.tar"
+        with scratch() as place:
+            place.chmod(0o755)  # without root, another user's namespace works in it
+            archive = place / "base.tar"
             command = [*self._command, str(archive), *([self._mirror] if self._mirror else [])]
-            run(self._machine, command, listener, Base.name, {})
+            run(apart(self._machine), command, listener, Base.name, {"TMPDIR": str(place)})
             self._engine.import_base(archive, self.tag, {RECIPE: self._recipe})
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -144,3 +145,21 @@ def test_a_replayed_nvidia_smi_is_judged_as_a_machine_with_that_gpu(
     found = report(run("check", "--engine", "local", "--gpu", "required", "--json", env=env))
     assert status_of(found)["host.driver.loaded"] == status
     assert root_cause in found["root_cause"] and found["exit_code"] == 1
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_us_is_answered_as_ctrl_c_is(told: signal.Signals, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "provision", "models", "serve", f"--dir={tmp_path / 'store'}", "--port=0"]
+    process = subprocess.Popen(argv, env=environ(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout
+    process.stdout.readline()
+    process.send_signal(told)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
+
+
+def test_down_sweeps_what_a_killed_process_left(tmp_path: Path) -> None:
+    left = tmp_path / "provision-scratch-left"
+    left.mkdir()
+    done = run("down", env=environ(tmp_path, TMPDIR=str(tmp_path), DOCKER_HOST=f"unix://{tmp_path}/none.sock"))
+    assert (done.returncode, done.stdout) == (0, f"removed {left}\n") and not left.exists()

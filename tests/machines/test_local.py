@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from provision.errors import MachineError
-from provision.machines import local
+from provision.machines import confined, local
 from provision.machines.interface import OUTPUT_LIMIT, Outcome
 from provision.machines.local import LocalMachine
 
@@ -71,6 +73,28 @@ def test_a_process_that_cannot_be_killed_is_left_behind(machine: LocalMachine, m
     done = python(machine, "import time; time.sleep(60)", timeout=0.2)
     real(sent[0], 9)
     assert done.outcome is Outcome.HUNG
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux asks the kernel to end a command with us")
+def test_a_command_ends_with_us_where_we_are_killed() -> None:
+    source = (
+        "import os; from provision.machines.local import LocalMachine\n"
+        "LocalMachine(dict(os.environ)).run(['sh', '-c', 'echo $$; exec sleep 60'], on_line=print)"
+    )
+    us = subprocess.Popen([PYTHON, "-u", "-c", source], stdout=subprocess.PIPE, text=True)
+    assert us.stdout
+    command = int(us.stdout.readline())
+    us.kill()
+    us.communicate()
+    assert _gone(command)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces of its own take root here")
+def test_a_command_apart_leaves_neither_mount_nor_process(machine: LocalMachine, tmp_path: Path) -> None:
+    command = f"mount -t tmpfs none '{tmp_path}' && touch '{tmp_path}/x' && (sleep 60 &) && ls '{tmp_path}'"
+    done = confined.apart(machine).run(["sh", "-c", command])
+    assert done.text == "x\n", done.error_text
+    assert list(tmp_path.iterdir()) == [] and str(tmp_path) not in Path("/proc/self/mounts").read_text()
 
 
 def test_a_grandchild_holding_the_pipe_does_not_hold_us(machine: LocalMachine) -> None:

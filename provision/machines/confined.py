@@ -1,4 +1,4 @@
-"""A machine whose commands are cut off from the network."""
+"""A machine whose commands are confined: cut off from the network, or with mounts and processes of their own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from provision.machines.interface import OUTPUT_LIMIT, Completed, Machine
 
-WAYS = (["unshare", "--net", "--"], ["unshare", "--user", "--map-current-user", "--net", "--"])
+NETLESS = (["unshare", "--net", "--"], ["unshare", "--user", "--map-current-user", "--net", "--"])
+APART = (["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"],)
 
 
-class NetlessMachine:
-    """Another machine, each command in a network namespace of its own that holds nothing but a dead loopback."""
+class ConfinedMachine:
+    """Another machine, each of its commands begun by `prefix`."""
 
     def __init__(self, machine: Machine, prefix: Sequence[str]) -> None:
         self._machine = machine
@@ -43,8 +44,18 @@ class NetlessMachine:
 
 
 def without_network(machine: Machine) -> Machine:
-    """Return the machine with its commands cut off, by the first way that it allows this user; else the machine itself."""
-    for prefix in WAYS:
+    """Return the machine with its commands cut off, each in a network namespace that holds nothing but a dead loopback."""
+    return _confined(machine, NETLESS)
+
+
+def apart(machine: Machine) -> Machine:
+    """Return the machine with commands whose mounts nobody else sees, and which leave neither mount nor process behind."""
+    return _confined(machine, APART)
+
+
+def _confined(machine: Machine, ways: Sequence[Sequence[str]]) -> Machine:
+    """By the first way that it allows this user; else the machine itself."""
+    for prefix in ways:
         if machine.run([*prefix, "true"], timeout=5).ok:
-            return NetlessMachine(machine, prefix)
+            return ConfinedMachine(machine, prefix)
     return machine
