@@ -169,7 +169,7 @@ def resolve(facts: Facts, wanted: Wanted, matrix: Matrix) -> Resolution:
         return _refuse(demand, (chosen_variant, broken), _mending(facts.gpu, candidates, demand))
     best = _best(candidates, demand)
     if best is None:
-        return _refuse(demand, (chosen_variant, *_refusals(candidates, demand)), _nearest(candidates, demand))
+        return _refuse(demand, (chosen_variant, *_refusals(candidates, demand)), _nearest(facts.python, candidates, demand))
     return _accept(best, demand, chosen_variant)
 
 
@@ -276,6 +276,11 @@ def _has_wheel_for_python(candidate: Candidate, demand: Demand) -> bool:
     return not candidate.place.python or candidate.place.python in candidate.wheel.pythons
 
 
+def _fits_platform(candidate: Candidate, demand: Demand) -> bool:
+    """The wheels are for glibc; what system a base is, is ours to choose or the user's to know."""
+    return candidate.place.interpreter is None or not candidate.place.interpreter.refuses_wheels
+
+
 def _can_hold(place: Place, uv: bool, named: bool) -> bool:
     """Whether an environment can be made there; one that was named may be an environment already."""
     python = place.interpreter
@@ -340,6 +345,7 @@ RULES: dict[str, Rule] = {
     "wheel_tag": _fits_tag,
     "python": _fits_python,
     "python_release": _has_wheel_for_python,
+    "platform": _fits_platform,
     "driver": _fits_driver,
     "gpus": _fits_gpus,
     "toolkit": _fits_toolkit,
@@ -536,14 +542,14 @@ def _refuse(demand: Demand, reasons: tuple[Reason, ...], near: Iterable[Nearest]
 
 def _refusals(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Reason]:
     """For each wheel of the newest release that nothing but the hardware or the place refuses: why it was."""
-    hard = ("python", "python_release", "driver", "gpus", "toolkit")
+    hard = ("python", "python_release", "platform", "driver", "gpus", "toolkit")
     wheels = {candidate.wheel for candidate in _passing(candidates, demand, but=hard)}
     newest = max((version(wheel.torch) for wheel in wheels), default=())
     for wheel in sorted(
         (each for each in wheels if version(each.torch) == newest), key=lambda each: each.tag, reverse=True
     ):
         of_wheel = [candidate for candidate in candidates if candidate.wheel == wheel]
-        why = [_refusal(name, wheel, demand) for name in hard if not _passes_somewhere(of_wheel, name, demand)]
+        why = [_refusal(name, of_wheel, demand) for name in hard if not _passes_somewhere(of_wheel, name, demand)]
         yield Reason("refused", wheel.label, "; ".join(why) or "no one place fits all of it", wheel.mark, wheel.source)
     if not wheels:
         asked = {"torch": demand.wanted.torch, "wheel tag": demand.wanted.wheel_tag}
@@ -556,7 +562,11 @@ def _passes_somewhere(candidates: Iterable[Candidate], name: str, demand: Demand
     return any(RULES[name](candidate, demand) for candidate in candidates)
 
 
-def _refusal(name: str, wheel: Wheel, demand: Demand) -> str:
+def _refusal(name: str, of_wheel: Sequence[Candidate], demand: Demand) -> str:
+    wheel = of_wheel[0].wheel
+    if name == "platform":
+        found = [each.place.interpreter for each in of_wheel if each.place.interpreter]
+        return ", ".join(f"{python.executable}: {python.refuses_wheels}" for python in found)
     if name == "driver":
         return f"driver {demand.driver} < {demand.matrix.floor(wheel).driver}"
     if name == "gpus":
@@ -570,24 +580,30 @@ def _refusal(name: str, wheel: Wheel, demand: Demand) -> str:
     return f"no Python of {wheel.pythons[0]} to {wheel.pythons[-1]} here"
 
 
-def _nearest(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Nearest]:
-    """What would pass with one rule lifted, the rules in the order of how easily a person changes them."""
-    yield from _other_torch(_passing(candidates, demand, but=("torch",)))
-    yield from _other_tag(candidates, demand)
-    yield from _other_python(candidates, demand)
-    yield from _newer_driver(_passing(candidates, demand, but=("driver",)), demand)
-    without_nvcc = _best(candidates, demand, but=("toolkit",))
-    if without_nvcc:
-        yield _change("toolkit", "", "without nvcc", without_nvcc)
-    yield from _fewer_gpus(candidates, demand)
-    yield from _without_gpu(candidates, demand)
-    yield from _driver_and_python(candidates, demand)
+def _nearest(python: PythonFacts, candidates: Sequence[Candidate], demand: Demand) -> Iterator[Nearest]:
+    """What would pass with one rule lifted, the rules in the order of how easily a person changes them; where that is
+    nothing, what the machine itself could have."""
+    found = [
+        *_other_torch(candidates, demand),
+        *_other_tag(candidates, demand),
+        *_other_python(candidates, demand),
+        *_newer_driver(candidates, demand, ("driver",)),
+        *_without_nvcc(candidates, demand),
+        *_other_engine(candidates, demand),
+        *_fewer_gpus(candidates, demand),
+        *_without_gpu(candidates, demand),
+        *_driver_and_python(candidates, demand),
+    ]
+    return iter(found or _nothing_asked(python, demand))
 
 
-def _other_torch(found: Sequence[Candidate]) -> Iterator[Nearest]:
+def _other_torch(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Nearest]:
+    """The releases that would do, together where asking for each gives a wheel of the same tag."""
     by_tag: dict[str, set[str]] = {}
-    for candidate in found:
-        by_tag.setdefault(candidate.wheel.tag, set()).add(candidate.wheel.torch)
+    for release in {candidate.wheel.torch for candidate in _passing(candidates, demand, but=("torch",))}:
+        best = _best(candidates, dataclasses.replace(demand, wanted=dataclasses.replace(demand.wanted, torch=release)))
+        if best:
+            by_tag.setdefault(best.wheel.tag, set()).add(release)
     for tag, releases in sorted(by_tag.items(), key=lambda each: max(map(version, each[1])), reverse=True):
         oldest, newest = min(releases, key=version), max(releases, key=version)
         first, last = (".".join(release.split(".")[:2]) for release in (oldest, newest))
@@ -601,6 +617,11 @@ def _other_tag(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Near
         yield _change("wheel_tag", best.wheel.tag, f"wheel tag {best.wheel.tag}", best)
 
 
+def _python_rules(demand: Demand) -> tuple[str, ...]:
+    """What another Python lifts: one can be added to a machine, and a base has the one that it has."""
+    return ("python", "python_release") if demand.wanted.engine == "local" else ("python",)
+
+
 def _other_python(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Nearest]:
     """A Python that is here and can't hold an environment yet, or another than was asked for; else any that has a wheel."""
     best = _best(candidates, demand, but=("python",))
@@ -609,39 +630,65 @@ def _other_python(candidates: Sequence[Candidate], demand: Demand) -> Iterator[N
     elif best:
         words = f"`sudo apt-get install python{best.place.python}-venv`, or uv, for {best.place.label}"
         yield _change("python", best.place.python, words, best)
-    elif found := _best(candidates, demand, but=("python", "python_release")):
-        yield _change("python", _span(found), f"a Python of {_span(found)}", found)
+    elif found := _best(candidates, demand, but=_python_rules(demand)):
+        yield _change("python", _span(found, demand), f"a Python of {_span(found, demand)}", found)
 
 
-def _newer_driver(found: Sequence[Candidate], demand: Demand) -> Iterator[Nearest]:
-    """The oldest driver that would do, and the newest that gives more, where they differ."""
-    of_floor: dict[str, list[Candidate]] = {}
-    for candidate in found:
-        of_floor.setdefault(demand.matrix.floor(candidate.wheel).driver, []).append(candidate)
-    floors = sorted(of_floor, key=version)
+def _without_nvcc(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Nearest]:
+    wanted = dataclasses.replace(demand.wanted, toolkit=False)
+    if demand.wanted.toolkit and (best := _best(candidates, dataclasses.replace(demand, wanted=wanted))):
+        yield _change("toolkit", "", "without nvcc", best)
+
+
+def _other_engine(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Nearest]:
+    """Where this machine's own Pythons take no wheel (musl, an old glibc), an image has one that does."""
+    if _best(candidates, demand, but=("platform",)) is None:
+        return
+    wanted = dataclasses.replace(demand.wanted, engine="docker", python=AUTO)
+    inside = dataclasses.replace(demand, wanted=wanted)
+    if best := _best(list(_candidates(PythonFacts(), inside)), inside):
+        yield _change("engine", "docker", "an image: --engine docker", best)
+
+
+def _nothing_asked(python: PythonFacts, demand: Demand) -> Iterator[Nearest]:
+    """Where no single wish is what stands in the way: the answer without any, with the GPU or else without."""
+    wanted = Wanted(engine=demand.wanted.engine, toolkit=demand.wanted.toolkit)
+    if wanted == demand.wanted:
+        return
+    for variant in dict.fromkeys((demand.variant, "cpu")):
+        free = dataclasses.replace(demand, wanted=wanted, variant=variant, family=False)
+        if best := _best(list(_candidates(python, free)), free):
+            yield _change("wishes", variant, f"all of it left to auto, variant {variant}", best)
+            return
+
+
+def _newer_driver(candidates: Sequence[Candidate], demand: Demand, lacking: Sequence[str]) -> Iterator[Nearest]:
+    """The oldest driver that would do, and the newest that gives more, where they differ; with `lacking` rules lifted."""
+    found = _passing(candidates, demand, but=lacking)
+    floors = sorted({demand.matrix.floor(each.wheel).driver for each in found if each.wheel.variant == "cuda"}, key=version)
+    others = [name for name in lacking if name != "driver"]
     for floor in dict.fromkeys((*floors[:1], *floors[-1:])):
-        best = max(of_floor[floor], key=lambda each: (version(each.wheel.torch), each.wheel.packaged))
-        yield _change("driver", floor, f"driver >= {floor}", best)
+        best = _best(candidates, dataclasses.replace(demand, driver=floor), but=others)
+        if best and others:
+            span = _span(best, demand)
+            yield _change("driver and python", f"{floor}, {span}", f"driver >= {floor} and a Python of {span}", best)
+        elif best:
+            yield _change("driver", floor, f"driver >= {floor}", best)
 
 
 def _driver_and_python(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Nearest]:
     """Both at once, where neither alone is enough: an old machine lacks both."""
-    lacking = ("driver", "python", "python_release")
-    found = _passing(candidates, demand, but=lacking)
-    if not found or any(_passing(candidates, demand, but=but) for but in (lacking[:1], lacking[1:])):
-        return
-    for near in _newer_driver(found, demand):
-        best = next(each for each in found if each.wheel.torch == near.torch and each.wheel.tag == near.wheel_tag)
-        yield _change(
-            "driver and python",
-            f"{near.value}, {_span(best)}",
-            f"driver >= {near.value} and a Python of {_span(best)}",
-            best,
-        )
+    python = _python_rules(demand)
+    if not any(_passing(candidates, demand, but=but) for but in (("driver",), python)):
+        yield from _newer_driver(candidates, demand, ("driver", *python))
 
 
-def _span(candidate: Candidate) -> str:
-    return f"{candidate.wheel.pythons[0]} to {candidate.wheel.pythons[-1]}"
+def _span(candidate: Candidate, demand: Demand) -> str:
+    """The Pythons that would do: the one that was asked for where the wheel has it, a base's own, else all it has."""
+    of_wheel = candidate.wheel.pythons
+    if demand.wanted.engine == "docker":
+        return candidate.place.python
+    return demand.wanted.python if demand.wanted.python in of_wheel else f"{of_wheel[0]} to {of_wheel[-1]}"
 
 
 def _change(name: str, value: str, words: str, best: Candidate) -> Nearest:
@@ -666,8 +713,9 @@ def _without_gpu(candidates: Sequence[Candidate], demand: Demand) -> Iterator[Ne
     on_cpu = dataclasses.replace(demand, variant="cpu")
     if best := _best(candidates, on_cpu):
         yield _change("variant", "cpu", "variant cpu, without the GPU", best)
-    elif best := _best(candidates, on_cpu, but=("python", "python_release")):
-        yield _change("variant and python", f"cpu, {_span(best)}", f"variant cpu, and a Python of {_span(best)}", best)
+    elif best := _best(candidates, on_cpu, but=_python_rules(demand)):
+        span = _span(best, demand)
+        yield _change("variant and python", f"cpu, {span}", f"variant cpu, and a Python of {span}", best)
 
 
 def _called(gpu: Gpu) -> str:

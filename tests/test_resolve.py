@@ -98,7 +98,7 @@ def test_machines_that_have_an_answer(name: str) -> None:
     [
         (
             machine(driver="572.16", gpus=[RTX5090]),
-            ["torch 2.7–2.11 cu128: ", "torch 2.8 cu129: ", "driver >= 580.65.06: torch 2.13.0+cu130", "variant cpu"],
+            ["torch 2.7–2.11 cu128: ", "driver >= 580.65.06: torch 2.13.0+cu130", "variant cpu"],
         ),
         (
             machine(driver="470.256.02", gpus=[T4]),
@@ -277,6 +277,32 @@ def test_a_python_that_cannot_make_an_environment_needs_uv_or_its_package() -> N
     assert resolve(with_uv, Wanted(), MATRIX).ok
 
 
+@pytest.mark.parametrize(
+    ("platform", "told"),
+    [
+        ({"abi": "cpython-312-x86_64-linux-musl"}, "built for musl"),
+        ({"libc": "musl 1.2.5"}, "built for musl"),
+        ({"libc": "glibc 2.17"}, "older than the 2.28"),
+        ({"abi": "cpython-311-i386-linux-gnu"}, "of 32 bits"),
+    ],
+)
+def test_a_system_without_wheels_is_told_apart_and_an_image_proposed(platform: dict[str, str], told: str) -> None:
+    facts = machine(pythons=["3.12"])
+    own = dataclasses.replace(facts.python.interpreters[0], **platform)
+    refused = resolve(dataclasses.replace(facts, python=replace(facts.python, interpreters=(own,))), Wanted(), MATRIX)
+    assert not refused.ok and texts(refused) == ["an image: --engine docker: torch 2.13.0+cpu"]
+    assert any(told in reason.because for reason in refused.reasons)
+    known = dataclasses.replace(own, abi="cpython-312-x86_64-linux-gnu", libc="glibc 2.28")
+    assert resolve(dataclasses.replace(facts, python=replace(facts.python, interpreters=(known,))), Wanted(), MATRIX).ok
+
+
+def test_a_free_threaded_python_is_no_python_that_a_wheel_is_for() -> None:
+    facts = machine(pythons=["3.14"])
+    own = dataclasses.replace(facts.python.interpreters[0], abi="cpython-314t-x86_64-linux-gnu")
+    refused = resolve(dataclasses.replace(facts, python=replace(facts.python, interpreters=(own,))), Wanted(), MATRIX)
+    assert not refused.ok and texts(refused) == ["a Python of 3.10 to 3.14: torch 2.13.0+cpu"]
+
+
 def test_what_the_table_does_not_know_is_said() -> None:
     found = resolve(machine(), Wanted(torch="9.9"), MATRIX)
     assert not found.ok and any("torch 9.9" in reason.because for reason in found.reasons)
@@ -370,30 +396,42 @@ def test_one_gpu_fewer_never_takes_away(driver: str, cards: list[Gpu], names: li
         assert part.ok and version(part.torch) >= version(whole.torch)
 
 
-@given(st.sampled_from(DRIVERS), gpus, pythons)
-def test_what_is_nearest_is_true(driver: str, cards: list[Gpu], names: list[str]) -> None:
-    """Each proposal, followed, gives exactly the wheel that it promises."""
-    for near in resolve(machine(driver=driver, gpus=cards, pythons=names), Wanted(), MATRIX).nearest:
-        asked, facts = Wanted(), machine(driver=driver, gpus=cards, pythons=names)
+particular = st.builds(
+    Wanted,
+    engine=st.sampled_from(["local", "docker"]),
+    python=st.sampled_from(["auto", "auto", "3.11", "3.12", "3.14"]),
+    torch=st.sampled_from(["auto", "auto", "auto", "2.4", "2.11", "9.9", *RELEASES]),
+    toolkit=st.booleans(),
+    base=st.sampled_from(["auto", "auto", "nvidia/cuda", "ubuntu:22.04", "company/base:7"]),
+)
+
+
+@given(st.sampled_from(DRIVERS), gpus, pythons, particular)
+def test_what_is_nearest_is_true(driver: str, cards: list[Gpu], names: list[str], asked: Wanted) -> None:
+    """Each proposal, followed by its words, gives exactly the wheel that it promises; and there is always one."""
+    asked = asked if asked.engine == "docker" else replace(asked, base="auto")
+    found = resolve(machine(driver=driver, gpus=cards, pythons=names), asked, MATRIX)
+    assert found.ok or found.nearest
+    for near in found.nearest:
+        wish, new_driver, rest, there = asked, driver, cards, names
         if near.change == "torch":
-            asked = Wanted(torch=near.torch, wheel_tag=near.wheel_tag)
-        elif near.change == "driver":
-            facts = machine(driver=near.value, gpus=cards, pythons=names)
-        elif near.change == "variant":
-            asked = Wanted(variant="cpu")
-        elif near.change == "python":
-            facts = machine(driver=driver, gpus=cards, pythons=[near.value.split(" to ")[-1]])
-        elif near.change == "driver and python":
-            value, newest = near.value.split(", ")[0], near.value.split(" to ")[-1]
-            facts = machine(driver=value, gpus=cards, pythons=[newest])
-        elif near.change == "variant and python":
-            asked, facts = Wanted(variant="cpu"), machine(driver=driver, gpus=cards, pythons=[near.value.split(" to ")[-1]])
-        elif near.change == "gpus":
-            facts = machine(
-                driver=driver, gpus=[card for card in cards if card.uuid in near.value.split(",")], pythons=names
-            )
-        followed = resolve(facts, asked, MATRIX)
-        assert followed.ok and (followed.torch, followed.wheel_tag) == (near.torch, near.wheel_tag)
+            wish = replace(wish, torch=near.torch)
+        if "driver" in near.change:
+            new_driver = near.value.split(", ")[0]
+        if "variant" in near.change:
+            wish = replace(wish, variant="cpu")
+        if near.change == "wishes":
+            wish = Wanted(engine=asked.engine, toolkit=asked.toolkit, variant=near.value)  # type: ignore[arg-type]
+        if near.change == "toolkit":
+            wish = replace(wish, toolkit=False)
+        if near.change == "gpus":
+            rest = [card for card in cards if card.uuid in near.value.split(",")]
+        if "python" in near.change:
+            newest = near.value.split(", ")[-1].split(" to ")[-1]
+            there = [newest]
+            wish = wish if wish.python == "auto" and wish.engine == "local" else replace(wish, python=newest)
+        followed = resolve(machine(driver=new_driver, gpus=rest, pythons=there), wish, MATRIX)
+        assert followed.ok and (followed.torch, followed.wheel_tag) == (near.torch, near.wheel_tag), near
 
 
 @given(pythons, st.sampled_from(["local", "docker"]))

@@ -13,10 +13,11 @@ from enum import Enum
 
 from provision.machines.interface import Completed, Machine
 
+GLIBC = (2, 28)  # the wheels' own platform, manylinux_2_28
 NAMES = ("python3", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14")
 
 _PROBE = b"""
-import json, platform, sys
+import json, platform, sys, sysconfig
 from importlib.util import find_spec
 from importlib.metadata import PackageNotFoundError, version
 try:
@@ -27,6 +28,7 @@ print(json.dumps({
     "version": platform.python_version(), "executable": sys.executable, "prefix": sys.prefix,
     "in_venv": sys.prefix != sys.base_prefix, "implementation": platform.python_implementation(),
     "machine": platform.machine(), "libc": " ".join(platform.libc_ver()),
+    "abi": sysconfig.get_config_var("SOABI") or "",
     "venv": find_spec("venv") is not None and find_spec("ensurepip") is not None,
     "pip": find_spec("pip") is not None, "torch": torch,
 }))
@@ -36,7 +38,7 @@ print(json.dumps({
 @dataclass(frozen=True)
 class Interpreter:
     """One Python. `venv` is whether it can make an environment with pip in it (Debian splits ensurepip off); `torch` the
-    version installed there, or empty; `libc` as `glibc 2.36`."""
+    version installed there, or empty; `libc` as `glibc 2.36`, `abi` as `cpython-312-x86_64-linux-gnu`."""
 
     name: str
     version: str
@@ -46,14 +48,28 @@ class Interpreter:
     implementation: str = "CPython"
     machine: str = ""
     libc: str = ""
+    abi: str = ""
     venv: bool = False
     pip: bool = False
     torch: str = ""
 
     @property
     def minor(self) -> str:
-        """`3.12` of `3.12.4`."""
-        return ".".join(self.version.split(".")[:2])
+        """`3.12` of `3.12.4`; `3.14t` of a free-threaded one, which takes none of the other's wheels (PEP 703)."""
+        free_threaded = re.match(r"cpython-\d+t", self.abi)
+        return ".".join(self.version.split(".")[:2]) + ("t" if free_threaded else "")
+
+    @property
+    def refuses_wheels(self) -> str:
+        """Why it takes no wheel for Linux (PEP 600), or an empty string; what is not known refuses none."""
+        if "-musl" in self.abi or self.libc.startswith("musl"):
+            return "built for musl, and there are wheels for glibc alone"
+        if re.search(r"-(i386|i686|arm)-linux|-linux-gnueabi", self.abi):
+            return "of 32 bits"
+        glibc = re.fullmatch(r"glibc (\d+)\.(\d+)", self.libc)
+        if glibc and (int(glibc[1]), int(glibc[2])) < GLIBC:
+            return f"{self.libc}, older than the {'.'.join(map(str, GLIBC))} that the wheels are built for"
+        return ""
 
 
 class PipState(str, Enum):
