@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from provision.errors import UsageError
-from provision.resolve import Resolution
+from provision.resolve import Nearest, Reason, Resolution
 
 LAYERS = ("tools", "toolkit", "torch", "libraries", "packages")  # in the order in which an image puts them down
 OURS = ("pip", "aiohttp")  # for people, and for the hub when it is served from inside
@@ -78,6 +78,35 @@ def asked_of(resolution: Resolution, libraries: Sequence[str], packages: Sequenc
         "libraries": (*libraries, *OURS),
         "packages": tuple(packages),
     }
+
+
+def as_locked(
+    sections: Mapping[str, Any], machine: str, free: Resolution, again: Callable[[str, str], Resolution], lock: str
+) -> Resolution:
+    """Return the answer that a lock makes of `free`, which is without one; `again` resolves for a torch and a wheel tag.
+
+    The entry of this very place decides, also where it cannot be followed; where there is none, the first other of the
+    variant that runs here does, so that machines of one lock agree where they can. Raises UsageError `lock-invalid`.
+    """
+    entries = sections.get("resolution", {})
+    own = kind_of_place(free, machine)
+    names = [own] if own in entries else [name for name in sorted(entries) if name.split("-")[2:3] == [free.variant]]
+    for entry in filter(None, (find(sections, name) for name in names)):
+        if (entry.torch, entry.wheel_tag) == (free.torch, free.wheel_tag):
+            return free
+        answer = again(entry.torch, entry.wheel_tag)
+        pinned = Reason("lock", f"torch {entry.torch}+{entry.wheel_tag}", f"{lock} pins it; without it: {free.torch}")
+        answer = replace(answer, reasons=(pinned, *answer.reasons))
+        if answer.ok:
+            return answer
+        if own in entries:
+            return replace(answer, nearest=(_unpinned(own, free, lock), *answer.nearest))
+    return free
+
+
+def _unpinned(name: str, free: Resolution, lock: str) -> Nearest:
+    text = f"without the entry {name} of {lock}, on this machine alone: torch {free.torch}+{free.wheel_tag}"
+    return Nearest("lock", name, text, free.torch, free.wheel_tag)
 
 
 def find(sections: Mapping[str, Any], name: str) -> Pins | None:

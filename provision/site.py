@@ -25,7 +25,7 @@ from provision.matrix import load_matrix
 from provision.mirrors import registries
 from provision.mirrors.catalogue import catalogue, own_files
 from provision.mirrors.measuring.wire import Wire, transport
-from provision.resolve import Reason, Resolution, Wanted, explain, resolve
+from provision.resolve import Resolution, Wanted, explain, resolve
 from provision.spec import Spec
 from provision.steps.base import Base, Bootstrapped, Pulled, Route
 from provision.steps.environment import AdoptedEnvironment, Installer, LocalEnvironment, libraries
@@ -140,13 +140,11 @@ def _resolve_as_locked(facts: Facts, wanted: Wanted, lock: Path) -> Resolution:
     free = resolve(facts, wanted, matrix)
     if wanted.torch != "auto" or not free.ok:
         return free
-    entries = lockfile.load(lock).get("resolution", {})
-    same = [found for name in entries if f"-{free.variant}" in name and (found := pins.find({"resolution": entries}, name))]
-    if not same or (same[0].torch, same[0].wheel_tag) == (free.torch, free.wheel_tag):
-        return free
-    locked = resolve(facts, replace(wanted, torch=same[0].torch, wheel_tag=same[0].wheel_tag), matrix)
-    reason = Reason("lock", f"torch {same[0].torch}+{same[0].wheel_tag}", f"{lock} pins it; without it: {free.torch}")
-    return replace(locked, reasons=(reason, *locked.reasons))
+
+    def again(torch: str, wheel_tag: str) -> Resolution:
+        return resolve(facts, replace(wanted, torch=torch, wheel_tag=wheel_tag), matrix)
+
+    return pins.as_locked(lockfile.load(lock), _machine_type(facts, wanted.engine == "docker"), free, again, str(lock))
 
 
 def _variant(spec: Spec) -> Literal["auto", "cpu", "cuda"]:
@@ -248,11 +246,20 @@ def _cuda_torch(site: Site) -> str:
 def _lock(site: Site, base: Callable[[], tuple[str, str]] = lambda: ("", "")) -> Lock:
     asked = pins.asked_of(site.resolution, libraries(), site.spec.image.packages)
     scratch = site.home.path / "pins"
-    return Lock(site.machine, site.lock, asked, site.resolution, _machine_type(site), _installer(site), scratch, base)
+    return Lock(
+        site.machine,
+        site.lock,
+        asked,
+        site.resolution,
+        _machine_type(site.facts, site.engine is not None),
+        _installer(site),
+        scratch,
+        base,
+    )
 
 
-def _machine_type(site: Site) -> str:
-    name = (site.engine and site.facts.engine.machine) or site.facts.host.machine
+def _machine_type(facts: Facts, in_engine: bool) -> str:
+    name = (in_engine and facts.engine.machine) or facts.host.machine
     return {"arm64": "aarch64", "amd64": "x86_64"}.get(name, name)
 
 
@@ -361,7 +368,9 @@ def _base(site: Site, engine: Engine) -> Base:
     chosen, mirror = site.resolution, site.spec.mirrors.apt
 
     def digest() -> str:
-        entry = pins.find(lockfile.load(site.lock), pins.kind_of_place(chosen, _machine_type(site)))
+        entry = pins.find(
+            lockfile.load(site.lock), pins.kind_of_place(chosen, _machine_type(site.facts, site.engine is not None))
+        )
         return entry.base_digest if entry and entry.base == chosen.base else ""
 
     def ask(reference: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 
 from provision import lock, pins
 from provision.errors import UsageError
+from provision.matrix import load_matrix
 from provision.pins import LAYERS, Pin, Pins
+from provision.resolve import Resolution, Wanted, resolve
+from tests.fakes.facts import gpu, machine
 
 ASKED = {
     "tools": ("uv",),
@@ -105,3 +109,37 @@ def test_any_entry_survives_the_lock(rows: list[tuple[str, str]]) -> None:
     put = Pins({}, "2.13.0", "cpu", "", "", chosen)
     assert pins.find({"resolution": {"x": pins.to_plain(put)}}, "x") == put
     assert sum(put.requirements([layer]).count("==") for layer in LAYERS) == len(rows)
+
+
+def locked(driver: str, entries: dict[str, tuple[str, str]], python: str = "3.11") -> Resolution:
+    """What a machine with an H100 answers under a lock with these entries: name → torch and wheel tag."""
+    facts, matrix = machine(driver=driver, gpus=[gpu("9.0")], pythons=[python]), load_matrix()
+    plain = {name: pins.to_plain(replace(entry(), torch=torch, wheel_tag=tag)) for name, (torch, tag) in entries.items()}
+
+    def again(torch: str, wheel_tag: str) -> Resolution:
+        return resolve(facts, Wanted(torch=torch, wheel_tag=wheel_tag, toolkit=False), matrix)
+
+    free = resolve(facts, Wanted(toolkit=False), matrix)
+    return pins.as_locked({"resolution": plain}, "x86_64", free, again, "provision.lock")
+
+
+def test_what_a_lock_pins_is_what_auto_means() -> None:
+    assert locked("595.58.03", {}).torch_requirement == "torch===2.13.0"
+    pinned = locked("595.58.03", {"cp311-x86_64-cuda": ("2.12.1", "cu126")})
+    assert pinned.torch_requirement == "torch==2.12.1+cu126"
+    assert (pinned.reasons[0].rule, pinned.reasons[0].because) == ("lock", "provision.lock pins it; without it: 2.13.0")
+    assert locked("595.58.03", {"cp311-x86_64-cpu": ("2.12.1", "cpu")}).torch == "2.13.0"  # of another variant
+
+
+def test_an_older_machine_keeps_its_own_entry_beside_one_that_it_cannot_run() -> None:
+    server = {"cp311-x86_64-cuda-nvcc": ("2.13.0", "cu130")}
+    assert locked("535.54.03", server, "3.12").torch_requirement == "torch==2.13.0+cu126"
+    both = {**server, "cp312-x86_64-cuda": ("2.12.1", "cu126")}
+    assert locked("535.54.03", both, "3.12").torch_requirement == "torch==2.12.1+cu126"
+
+
+def test_an_entry_of_this_very_place_that_does_not_run_here_is_refused_by_name() -> None:
+    refused = locked("535.54.03", {"cp311-x86_64-cuda": ("2.13.0", "cu130")})
+    assert not refused.ok and refused.reasons[0].rule == "lock"
+    assert "cp311-x86_64-cuda of provision.lock" in refused.nearest[0].text
+    assert (refused.nearest[0].torch, refused.nearest[0].wheel_tag) == ("2.13.0", "cu126")
