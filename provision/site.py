@@ -27,7 +27,7 @@ from provision.mirrors.catalogue import catalogue, own_files
 from provision.mirrors.measuring.wire import Wire, transport
 from provision.resolve import Resolution, Wanted, explain, resolve
 from provision.spec import Spec
-from provision.steps.base import Base, Bootstrapped, Pulled, Route
+from provision.steps.base import Base, Bootstrapped, Elsewhere, Pulled, Route
 from provision.steps.environment import AdoptedEnvironment, Installer, LocalEnvironment, libraries
 from provision.steps.inputs import Inputs
 from provision.steps.interface import Step
@@ -389,7 +389,10 @@ def _base(site: Site, engine: Engine) -> Base:
         known = [row.url for row in catalogue(own_files(site.environ)) if row.tool == "docker" and row.kind == "prefix"]
         names = [*(f"{prefix}/{path}" for prefix in own), chosen.base, *(f"{prefix}/{path}" for prefix in known)]
     routes: list[Route] = [Pulled(engine, name, digest, ask) for name in dict.fromkeys(names)]
-    if site.spec.image.base == "auto" and chosen.bootstrap:
+    pinned = digest()
+    if pinned:
+        routes.append(Elsewhere(chosen.base, pinned, str(site.lock)))
+    elif site.spec.image.base == "auto" and chosen.bootstrap:
         apt = None if mirror in ("inherit", "upstream") else mirror
         routes.append(Bootstrapped(site.machine, engine, chosen.bootstrap, apt))
     return Base(engine, routes)

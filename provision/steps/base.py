@@ -125,6 +125,31 @@ class Bootstrapped:
         return hashlib.sha256("\0".join(self._command).encode()).hexdigest()
 
 
+class Elsewhere:
+    """No way at all: a base that the lock pins by digest is not made here, where other bytes would bear its name."""
+
+    def __init__(self, reference: str, digest: str, lock: str) -> None:
+        self.tag = reference
+        self._pinned = f"{reference}@{digest}"
+        self._lock = lock
+
+    @property
+    def words(self) -> str:
+        return f"nothing else: {self._lock} pins {self._pinned}"
+
+    def is_here(self) -> bool:
+        """See `Route.is_here`."""
+        return False
+
+    def take(self, listener: Listener) -> None:
+        """See `Route.take`. Raises StepFailed."""
+        raise StepFailed(
+            f"{self._lock} pins {self._pinned}: one that is made here would be another",
+            hint=f"bring it (docker load, or mirrors.docker), or delete this machine's entry in {self._lock} to pin anew",
+            reference="base-pinned",
+        )
+
+
 class Base:
     """The base, by the first of `routes` that leads to one; each that does not says why."""
 

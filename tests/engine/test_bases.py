@@ -14,7 +14,7 @@ from provision.events import Event, Note, silent
 from provision.machines.engine import Engine
 from provision.machines.local import LocalMachine
 from provision.plan import converge
-from provision.site import steps, survey
+from provision.site import Site, steps, survey
 from provision.spec import load
 from provision.steps.base import Base, Bootstrapped, Pulled, Route
 from tests.conftest import REAL_ENVIRON
@@ -116,4 +116,25 @@ def test_nvidias_own_image_comes_by_digest_through_the_mirror_that_was_set_and_i
     assert any(isinstance(event, Note) and f"{real.host}/{tag} is {pushed}" in event.text for event in heard)
     [pinned] = pins.relatives(lock.load(site.lock), "")
     assert (pinned.base, pinned.base_digest) == (tag, pushed)
-    assert any(pushed in step.diff().summary for step in steps(site) if step.name == "base")  # type: ignore[union-attr]
+    _refuses_another(site, pushed)
+
+
+@pytest.mark.usefixtures("first")
+def test_a_base_that_was_made_here_does_not_stand_for_one_that_the_lock_pins(engine: Engine, tmp_path: Path) -> None:
+    site = survey(load(profile="smoke", flags={"engine": "docker", "gpu": "none"}), environ(tmp_path))
+    digest = f"sha256:{'7' * 64}"
+    name = pins.kind_of_place(site.resolution, "x86_64")
+    pinned = pins.Pins({}, site.resolution.torch, site.resolution.wheel_tag, site.resolution.base, digest, ())
+    assert engine.image(f"provision-base:{site.resolution.bootstrap}") is not None
+    lock.save(site.lock, "resolution", {name: pins.to_plain(pinned)})
+    _refuses_another(site, digest)
+
+
+def _refuses_another(site: Site, digest: str) -> None:
+    """The base that the lock pins is not here, and its registry is gone: nothing else is taken for it."""
+    [base] = [step for step in steps(site) if step.name == "base"]
+    change = base.diff()
+    assert change and digest in change.summary
+    with pytest.raises(StepFailed) as caught:
+        base.apply(silent)
+    assert f"{site.resolution.base}@{digest}" in caught.value.context and "to pin anew" in caught.value.hint
