@@ -112,3 +112,29 @@ def test_a_table_that_would_shrink_is_not_written(tmp_path: Path, capsys: pytest
     assert measure_matrix.main([file, "--matrix", str(path), "--write"]) == 1
     assert "2.13.0+cu130 architectures 7.5" in capsys.readouterr().err
     assert path.read_text(encoding="utf-8") == images.matrix_text()
+
+
+def test_a_wheel_of_the_torch_index_does_not_take_the_package_indexs_away(tmp_path: Path) -> None:
+    path = own_matrix(tmp_path)
+    file = str(wheel(tmp_path, "torch-2.13.0+cu130-cp312-cp312-manylinux_2_28_x86_64.whl"))
+    assert measure_matrix.main([file, "--matrix", str(path)]) == 0
+    assert measure_matrix.main([file, "--matrix", str(path), "--write"]) == 0
+    packaged = {row.label: row.packaged for row in load_matrix(path).wheels}
+    assert packaged == {row.label: row.packaged for row in load_matrix().wheels}
+
+
+def test_a_toolkit_that_is_pinned_no_more_is_a_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = own_matrix(tmp_path)
+    assert measure_matrix.main([str(wheel(tmp_path, NAME_213, pinned="")), "--matrix", str(path), "--write"]) == 1
+    assert "2.13.0+cu130 cuda_package 13.0.3" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == images.matrix_text()
+
+
+def test_another_machines_wheel_gives_no_architecture_to_this_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own_matrix(tmp_path)
+    file = wheel(tmp_path, "torch-2.13.0-cp312-cp312-manylinux_2_28_aarch64.whl", flags=TORCH_213 + " sm_110")
+    assert measure_matrix.main([str(file), "--matrix", str(path), "--write"]) == 1
+    assert "aarch64, with other architectures than 2.13.0+cu130 has for x86_64" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == images.matrix_text()

@@ -98,7 +98,10 @@ def differences(measured: Measured, matrix: Matrix) -> list[str]:
     said = {
         "architectures": (row.architectures, measured.architectures),
         "ptx": (row.ptx, measured.ptx),
-        "packaged": (row.packaged, measured.packaged),
+        "packaged": (
+            row.packaged,
+            row.packaged or measured.packaged,
+        ),  # a tag in the name says nothing of the package index
         "cuda_package": (row.cuda_package, measured.cuda_package),
     }
     found = [
@@ -133,7 +136,7 @@ def _row(measured: Measured, old: dict[str, Any]) -> dict[str, Any]:
     plain = {
         "torch": [measured.torch],
         "tag": measured.tag,
-        "packaged": measured.packaged,
+        "packaged": old.get("packaged", False) or measured.packaged,
         "cuda_package": measured.cuda_package,
         "machines": sorted({*old.get("machines", ["x86_64"]), measured.machine}, reverse=True),
         "pythons": sorted({*old.get("pythons", []), measured.python}, key=version),
@@ -152,7 +155,22 @@ def shrunk(before: Matrix, after: Matrix) -> list[str]:
         kinds = ("pythons", "machines", "architectures", "ptx")
         return {(wheel.label, kind, value) for wheel in wheels for kind in kinds for value in getattr(wheel, kind)}
 
-    return [" ".join(claim) for claim in sorted(claims(before.wheels) - claims(after.wheels))]
+    def pinned(wheels: Iterable[Wheel]) -> set[tuple[str, ...]]:
+        return {(wheel.label, "cuda_package", wheel.cuda_package) for wheel in wheels if wheel.cuda_package}
+
+    unpinned = {wheel.label for wheel in after.wheels if not wheel.cuda_package}
+    lost = {claim for claim in pinned(before.wheels) if claim[0] in unpinned}
+    return [" ".join(claim) for claim in sorted((claims(before.wheels) - claims(after.wheels)) | lost)]
+
+
+def mixed(measured: Sequence[Measured], before: Matrix) -> list[str]:
+    """Return the wheels for a machine that their row has not, with other code than it says: it cannot speak for both."""
+    rows = {row.label: row for row in before.wheels}
+    return [
+        f"{each.filename}: {each.machine}, with other architectures than {each.label} has for {', '.join(row.machines)}"
+        for each in measured
+        if (row := rows.get(each.label)) and each.machine not in row.machines and each.architectures != row.architectures
+    ]
 
 
 def render(text: str, rows: Sequence[dict[str, Any]]) -> str:
@@ -197,10 +215,13 @@ def _write(path: Path, measured: Sequence[Measured], matrix: Matrix) -> int:
     text = path.read_text(encoding="utf-8")
     data = corrected(yaml.safe_load(text), measured)
     new = render(text, data["wheels"])
-    gone = shrunk(matrix, parse_matrix(yaml.safe_load(new), str(path)))
-    if gone:
-        print("not written, the table would lose:", *gone, sep="\n  ", file=sys.stderr)
-        return 1
+    for what, found in (
+        ("the table would lose", shrunk(matrix, parse_matrix(yaml.safe_load(new), str(path)))),
+        ("one row would speak for two machines", mixed(measured, matrix)),
+    ):
+        if found:
+            print(f"not written, {what}:", *found, sep="\n  ", file=sys.stderr)
+            return 1
     path.write_text(new, encoding="utf-8")
     return 0
 
