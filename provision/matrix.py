@@ -265,10 +265,11 @@ def _validate(name: str, matrix: Matrix) -> None:
     seen = set()
     for wheel in matrix.wheels:
         _validate_wheel(name, matrix, wheel)
-        if wheel.label in seen:
-            raise _bad(name, f"wheels: {wheel.label} is there twice")
-        seen.add(wheel.label)
-    packaged = [wheel.torch for wheel in matrix.wheels if wheel.packaged]
+        for machine in wheel.machines:
+            if (wheel.label, machine) in seen:
+                raise _bad(name, f"wheels: {wheel.label} is there twice for {machine}")
+            seen.add((wheel.label, machine))
+    packaged = [(wheel.torch, machine) for wheel in matrix.wheels if wheel.packaged for machine in wheel.machines]
     if len(packaged) != len(set(packaged)):
         raise _bad(name, "wheels: one release has two wheels under the bare version")
 

@@ -657,8 +657,13 @@ def _nothing_asked(python: PythonFacts, demand: Demand) -> Iterator[Nearest]:
         return
     for variant in dict.fromkeys((demand.variant, "cpu")):
         free = dataclasses.replace(demand, wanted=wanted, variant=variant, family=False)
-        if best := _best(list(_candidates(python, free)), free):
-            yield _change("wishes", variant, f"all of it left to auto, variant {variant}", best)
+        candidates, words = list(_candidates(python, free)), f"all of it left to auto, variant {variant}"
+        if best := _best(candidates, free):
+            yield _change("wishes", variant, words, best)
+            return
+        if best := _best(candidates, free, but=_python_rules(free)):
+            span = _span(best, free)
+            yield _change("wishes and python", f"{variant}, {span}", f"{words}, and a Python of {span}", best)
             return
 
 

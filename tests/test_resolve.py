@@ -29,13 +29,15 @@ CPU_WHEEL = TorchWheel(
 EARLIER = ("450.51", "450.80.02", "470.256.02", "515.105.01", "520.61.05", "525.60.12", "525.60.13", "535.54.03")
 LATER = ("550.90.07", "560.28.03", "570.86.10", "572.16", "575.51.03", "579.99", "580.65.05", "580.65.06", "595.58.03")
 DRIVERS = EARLIER + LATER
-CAPABILITIES = ("3.7", "5.0", "5.2", "6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0", "12.1")
+OLDER_GPUS = ("3.7", "5.0", "5.2", "6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.7", "8.9")
+CAPABILITIES = (*OLDER_GPUS, "9.0", "10.0", "10.3", "11.0", "12.0", "12.1")
 PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 RELEASES = sorted({wheel.torch for wheel in MATRIX.wheels}, key=version)
 
 
-def row_of(resolution: Resolution) -> Wheel:
-    (row,) = [wheel for wheel in MATRIX.wheels if (wheel.torch, wheel.tag) == (resolution.torch, resolution.wheel_tag)]
+def row_of(resolution: Resolution, arch: str = "x86_64") -> Wheel:
+    own = (resolution.torch, resolution.wheel_tag)
+    (row,) = [wheel for wheel in MATRIX.wheels if (wheel.torch, wheel.tag) == own and arch in wheel.machines]
     return row
 
 
@@ -77,6 +79,13 @@ LOCAL_AND_DOCKER = {
         "3.12",
         "nvidia/cuda:12.6.3",
     ),
+    "GH200, 580": (
+        machine(driver="580.65.06", gpus=[H100], arch="aarch64"),
+        "torch===2.13.0",
+        "580.65.06",
+        "3.11",
+        "debian:bookworm",
+    ),
     "none": (machine(), "torch==2.13.0+cpu", "", "3.11", "debian:bookworm"),
 }
 
@@ -107,7 +116,7 @@ def test_machines_that_have_an_answer(name: str) -> None:
         (machine(driver="580.65.06", gpus=[P100, RTX5090]), ["without Tesla P100", "without RTX 5090", "variant cpu"]),
         (machine(driver="580.65.06", gpus=[gpu("3.7", "Tesla K80")]), ["variant cpu"]),
         (machine(driver="580.65.06", gpus=[gpu("", "NVIDIA X1")]), ["variant cpu"]),
-        (machine(driver="580.65.06", gpus=[H100], arch="aarch64"), ["variant cpu"]),
+        (machine(driver="580.65.06", gpus=[T4], arch="aarch64"), ["variant cpu"]),
         (machine(pythons=["3.9"]), ["torch 2.4–2.8 cpu: ", "a Python of 3.10 to 3.14: torch 2.13.0+cpu"]),
         (machine(pythons=[]), ["a Python of 3.10 to 3.14: torch 2.13.0+cpu"]),
         (machine(arch="arm64", system="Darwin"), []),
@@ -358,23 +367,23 @@ wanted = st.builds(
 )
 
 
-def runs_on(found: Resolution, card: Gpu) -> bool:
+def runs_on(row: Wheel, card: Gpu) -> bool:
     """Said again in other words: machine code of the same major and no newer minor, or PTX that is no newer."""
-    row = row_of(found)
     major, minor = version(card.compute_capability)
     cubin = any(version(each)[0] == major and version(each)[1] <= minor for each in row.architectures)
     return cubin or any(version(each) <= (major, minor) for each in row.ptx)
 
 
-@given(st.sampled_from(DRIVERS), gpus, pythons, wanted)
-def test_an_answer_always_runs(driver: str, cards: list[Gpu], names: list[str], asked: Wanted) -> None:
-    found = resolve(machine(driver=driver, gpus=cards, pythons=names), asked, MATRIX)
+@given(st.sampled_from(DRIVERS), gpus, pythons, wanted, st.sampled_from(["x86_64", "aarch64"]))
+def test_an_answer_always_runs(driver: str, cards: list[Gpu], names: list[str], asked: Wanted, arch: str) -> None:
+    found = resolve(machine(driver=driver, gpus=cards, pythons=names, arch=arch), asked, MATRIX)
     if not found.ok:
         assert found.nearest and found.reasons
         return
     assert version(driver) >= version(found.driver_floor)
-    assert all(runs_on(found, card) for card in cards) and all(each.served_by for each in found.gpus)
-    assert found.python in row_of(found).pythons
+    row = row_of(found, arch)
+    assert all(runs_on(row, card) for card in cards) and all(each.served_by for each in found.gpus)
+    assert found.python in row.pythons
     assert asked.engine == "docker" or found.python in names
     assert asked.torch in ("auto", found.torch)
 
@@ -406,11 +415,11 @@ particular = st.builds(
 )
 
 
-@given(st.sampled_from(DRIVERS), gpus, pythons, particular)
-def test_what_is_nearest_is_true(driver: str, cards: list[Gpu], names: list[str], asked: Wanted) -> None:
+@given(st.sampled_from(DRIVERS), gpus, pythons, particular, st.sampled_from(["x86_64", "aarch64"]))
+def test_what_is_nearest_is_true(driver: str, cards: list[Gpu], names: list[str], asked: Wanted, arch: str) -> None:
     """Each proposal, followed by its words, gives exactly the wheel that it promises; and there is always one."""
     asked = asked if asked.engine == "docker" else replace(asked, base="auto")
-    found = resolve(machine(driver=driver, gpus=cards, pythons=names), asked, MATRIX)
+    found = resolve(machine(driver=driver, gpus=cards, pythons=names, arch=arch), asked, MATRIX)
     assert found.ok or found.nearest
     for near in found.nearest:
         wish, new_driver, rest, there = asked, driver, cards, names
@@ -420,8 +429,8 @@ def test_what_is_nearest_is_true(driver: str, cards: list[Gpu], names: list[str]
             new_driver = near.value.split(", ")[0]
         if "variant" in near.change:
             wish = replace(wish, variant="cpu")
-        if near.change == "wishes":
-            wish = Wanted(engine=asked.engine, toolkit=asked.toolkit, variant=near.value)  # type: ignore[arg-type]
+        if "wishes" in near.change:
+            wish = Wanted(engine=asked.engine, toolkit=asked.toolkit, variant=near.value.split(", ")[0])  # type: ignore[arg-type]
         if near.change == "toolkit":
             wish = replace(wish, toolkit=False)
         if near.change == "gpus":
@@ -430,7 +439,7 @@ def test_what_is_nearest_is_true(driver: str, cards: list[Gpu], names: list[str]
             newest = near.value.split(", ")[-1].split(" to ")[-1]
             there = [newest]
             wish = wish if wish.python == "auto" and wish.engine == "local" else replace(wish, python=newest)
-        followed = resolve(machine(driver=new_driver, gpus=rest, pythons=there), wish, MATRIX)
+        followed = resolve(machine(driver=new_driver, gpus=rest, pythons=there, arch=arch), wish, MATRIX)
         assert followed.ok and (followed.torch, followed.wheel_tag) == (near.torch, near.wheel_tag), near
 
 
@@ -440,14 +449,14 @@ def test_without_a_gpu_it_is_always_the_cpu_build_that_is_proven(names: list[str
     assert found.wheel_tag in ("cpu", "") and found.torch in ("2.13.0", "")
 
 
-@pytest.mark.parametrize("row", MATRIX.wheels, ids=lambda wheel: wheel.label)
+@pytest.mark.parametrize("row", MATRIX.wheels, ids=lambda wheel: f"{wheel.label} {wheel.machines[0]}")
 def test_every_row_is_somebodys_answer(row: Wheel) -> None:
     cards = [gpu(each, number=number) for number, each in enumerate(row.architectures)]
     driver = MATRIX.floor(row).driver if cards else ""
     for minor in row.pythons:
-        facts = machine(driver=driver, gpus=cards, pythons=[minor])
+        facts = machine(driver=driver, gpus=cards, pythons=[minor], arch=row.machines[0])
         found = resolve(facts, Wanted(torch=row.torch, wheel_tag=row.tag), MATRIX)
-        assert found.ok and row_of(found) == row
+        assert found.ok and row_of(found, row.machines[0]) == row
         assert [each.served_by for each in found.gpus] == list(found.architectures)
 
 
@@ -457,7 +466,9 @@ def test_the_whole_grid_is_held_to_the_table() -> None:
     rows = [
         row
         for row in MATRIX.wheels
-        if row.tag != "cpu" and version(default.at_least) <= version(row.torch) <= version(default.at_most)
+        if row.tag != "cpu"
+        and "x86_64" in row.machines
+        and version(default.at_least) <= version(row.torch) <= version(default.at_most)
     ]
     for driver in DRIVERS:
         for capability in CAPABILITIES:
