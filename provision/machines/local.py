@@ -43,12 +43,16 @@ class LocalMachine:
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
-        """See `Machine.run`. An interruption ends the command's whole family before it goes on up."""
+        """See `Machine.run`. An interruption ends the command's whole family before it goes on up.
+
+        A long one, whose lines somebody follows, ends even where we are killed. What is asked for an answer is not started
+        by way of another program: that one's words would stand for the kernel's own on what cannot be run.
+        """
         began = time.monotonic()
         environ = {**self._environ, **(env or {})}
         try:
             process = subprocess.Popen(
-                leashed(argv, environ.get("PATH")),
+                leashed(argv, environ.get("PATH")) if on_line else list(argv),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
