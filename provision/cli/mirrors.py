@@ -164,7 +164,7 @@ def apply(
         click.echo(host.difference(planned.edits) or "Nothing to change.\n", nl=False)
         _say_notes(planned.notes)
     if planned.edits:
-        _ask("Write this?", yes)
+        _ask(session, "Write this?", yes)
     done = host.apply(changes, LocalMachine(session.environ), place, wishes, planned)
     if as_json:
         verified = [to_plain(row) for row in done.verified]
@@ -202,7 +202,7 @@ def undo(session: Session, /, tool: str | None, scope: str | None, edited: str |
             click.echo(f"{row.path}  {row.state}", err=True)
     answer = _answers(rows, edited, is_asking=not (as_json or yes) and sys.stdin.isatty())
     if rows and not as_json:
-        _ask("Give back what was there?", yes)
+        _ask(session, "Give back what was there?", yes)
     done = host.undo(changes, names, scope, answer)
     if as_json:
         echo_json({"restored": [str(path) for path in done.restored], "laid_aside": [str(p) for p in done.laid_aside]})
@@ -302,14 +302,14 @@ def _answers(rows: Iterable[Drift], edited: str | None, *, is_asking: bool) -> A
     return found.get
 
 
-def _ask(question: str, yes: bool) -> None:
+def _ask(session: Session, question: str, yes: bool) -> None:
     from provision.errors import UsageError
 
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("this changes settings that are not ours: say --yes", hint="provision mirrors diff shows which")
-    click.confirm(question, abort=True, err=True)
+    if not yes:
+        unasked = UsageError(
+            "this changes settings that are not ours: say --yes", hint="provision mirrors diff shows which"
+        )
+        session.ask(question, unasked)
 
 
 def _say_notes(notes: Iterable[str]) -> None:

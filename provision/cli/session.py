@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from provision.errors import UsageError
     from provision.events import Listener
     from provision.spec import Spec
 
@@ -51,6 +52,16 @@ class Session:
         close = getattr(self.listener, "close", None)
         if close:
             close()
+
+    def ask(self, question: str, unasked: UsageError) -> None:
+        """Ask whoever sits at the terminal. Raises `unasked` where nobody does, and UsageError where the answer is no."""
+        from provision.errors import UsageError
+
+        if not sys.stdin.isatty():
+            raise unasked
+        self.close()
+        if not click.confirm(question, err=True):
+            raise UsageError("the answer was no: nothing was changed", reference="declined")
 
     def spec(self, wanted: Mapping[str, Any], default_profile: str | None = None) -> Spec:
         """Return the merged spec of the shared options. Raises SpecError, also where there is neither file nor default."""

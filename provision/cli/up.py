@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +57,7 @@ def command(
     if dry_run:
         show_plan(site, todo, as_json)
         return 0
-    _ask(spec.python, todo, yes)
+    _ask(session, spec.python, todo, yes)
 
     with locked(site.home.path / "up.lock", session.waiting("up")):
         done = converge(todo, session.listener)
@@ -67,14 +66,12 @@ def command(
     return int(report.exit_code)
 
 
-def _ask(python: str, todo: Sequence[Step], yes: bool) -> None:
-    """An adopted environment is somebody's own: it is changed only with a word."""
+def _ask(session: Session, python: str, todo: Sequence[Step], yes: bool) -> None:
+    """An adopted environment is somebody's own: it is changed only with a word, and looked at before anything else is."""
     from provision.errors import UsageError
 
-    if "/" not in python or yes:
-        return
-    for change in (step.diff() for step in todo if step.name == "environment"):
-        if change and not sys.stdin.isatty():
-            raise UsageError(f"`up` would change {change.summary}", context="\n".join(change.details), hint="say --yes")
-        if change:
-            click.confirm(f"{change.summary} ({', '.join(change.details)})?", abort=True, err=True)
+    for change in (step.diff() for step in todo if step.name == "environment" and "/" in python):
+        if change and not yes:
+            words = "\n".join(change.details)
+            unasked = UsageError(f"`up` would change {change.summary}", context=words, hint="say --yes")
+            session.ask(f"{change.summary} ({', '.join(change.details)})?", unasked)

@@ -19,10 +19,47 @@ STAMP = "provision-environment.json"  # written last: an environment without it 
 REQUIREMENTS = "provision-requirements.txt"  # what was installed: each package by version and hashes
 INSTALL_TIMEOUT = 3600.0  # seconds for one install; several GB on a slow line
 LAST_LINES = 15
-INSTALLED = (
-    "import importlib.metadata as m, json\n"
-    "print(json.dumps({d.metadata['Name'].lower().replace('_', '-'): d.version for d in m.distributions()}))"
-)
+INSTALLED = """
+import importlib.metadata as m, json, os, re, sys, sysconfig
+try:
+    torch = m.distribution("torch")
+    torch_by = (torch.read_text("INSTALLER") or "").strip()
+    with open(torch.locate_file("torch/version.py")) as file:
+        built_for = re.findall(r"^(?:cuda|hip|xpu)\\b[^=]*= *(.*)$", file.read(), re.MULTILINE)
+except m.PackageNotFoundError:
+    torch_by, built_for = "", []
+except OSError:
+    built_for = []
+marker = os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+print(json.dumps({
+    "packages": {d.metadata["Name"].lower().replace("_", "-"): d.version for d in m.distributions()},
+    "torch_by": torch_by,
+    "names_no_gpu": bool(built_for) and set(built_for) == {"None"},
+    "managed": sys.prefix == sys.base_prefix and os.path.exists(marker),
+    "folder": sysconfig.get_path("purelib"),
+    "writable": os.access(sysconfig.get_path("purelib"), os.W_OK),
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is in somebody's own python. `torch_by` is the tool that brought torch, `names_no_gpu` what torch's own
+    `version.py` says; `managed`: the system's alone (PEP 668); `folder` is where packages go, `writable` whether this user
+    may put any there.
+    """
+
+    packages: Mapping[str, str]
+    torch_by: str = ""
+    names_no_gpu: bool = False
+    managed: bool = False
+    folder: str = ""
+    writable: bool = True
+
+    @property
+    def for_cpu(self) -> bool:
+        """Whether torch is a CPU build: a wheel says it in its version, conda's nowhere but in its files."""
+        return self.packages["torch"].endswith("+cpu") or (self.torch_by == "conda" and self.names_no_gpu)
 
 
 @dataclass(frozen=True)
@@ -140,34 +177,61 @@ class AdoptedEnvironment:
         self._cuda_torch = cuda_torch
 
     def diff(self) -> Change | None:
-        """See `Step.diff`. Raises StepFailed where there is no such python, or no torch in it."""
+        """See `Step.diff`. Raises StepFailed where there is no such python, no torch in it, or it may not be changed."""
         installed = self._installed()
         missing = self._missing(installed)
-        replaced = self._replaces(installed["torch"])
-        words = [f"replace torch {installed['torch']} by {self._cuda_torch}"] if replaced else []
+        torch = installed.packages["torch"]
+        replaced = self._replaces(installed)
+        words = [f"replace torch {torch} by {self._cuda_torch}"] if replaced else []
         words += [f"add {', '.join(missing)}"] if missing else []
+        if not words:
+            return None
+        self._make_sure_it_may(installed, "; ".join(words), replaced=replaced)
         fate = "it is built for the CPU alone, and there is a GPU here" if replaced else "torch stays as it is"
-        return Change(f"in {self.python}: {'; '.join(words)}", [fate]) if words else None
+        return Change(f"in {self.python}: {'; '.join(words)}", [fate])
 
     def apply(self, listener: Listener) -> None:
         """See `Step.apply`."""
         installed = self._installed()
-        torch = self._cuda_torch if self._replaces(installed["torch"]) else f"torch=={installed['torch']}"
-        command = self._installer.add(self.python, [*self._missing(installed), torch])
+        torch = installed.packages["torch"]
+        wanted = self._cuda_torch if self._replaces(installed) else f"torch=={torch}"
+        command = self._installer.add(self.python, [*self._missing(installed), wanted])
         run(self._machine, command, listener, self.name, self._installer.env)
 
-    def _replaces(self, torch: str) -> bool:
-        return bool(self._cuda_torch) and torch.endswith("+cpu")
+    def _make_sure_it_may(self, installed: Installed, words: str, *, replaced: bool) -> None:
+        """Before anything is asked or done: what an installer would refuse, or break, half-way."""
+        own = f"a venv on top of it may be: {self.python} -m venv --system-site-packages own; then --python own/bin/python"
+        if installed.managed:
+            why, hint = "belongs to the system's own package manager, which forbids others to change it (PEP 668)", own
+        elif not installed.writable:
+            why, hint = f"is not this user's to change: {installed.folder} may not be written", own
+        elif replaced and installed.torch_by == "conda":
+            why, hint = (
+                "has its torch from conda, which alone can replace it whole",
+                f"conda install --prefix {self._prefix} pytorch-gpu",
+            )
+        else:
+            return
+        raise StepFailed(
+            f"{self.python} {why}", context=f"it would have to: {words}", hint=hint, reference="python-not-ours"
+        )
 
-    def _missing(self, installed: Mapping[str, str]) -> list[str]:
-        return [wanted for wanted in self._libraries if distribution(wanted) not in installed]
+    @property
+    def _prefix(self) -> str:
+        return self.python.rpartition("/bin/")[0]
 
-    def _installed(self) -> dict[str, str]:
+    def _replaces(self, installed: Installed) -> bool:
+        return bool(self._cuda_torch) and installed.for_cpu
+
+    def _missing(self, installed: Installed) -> list[str]:
+        return [wanted for wanted in self._libraries if distribution(wanted) not in installed.packages]
+
+    def _installed(self) -> Installed:
         done = self._machine.run([self.python, "-c", INSTALLED])
         if not done.ok:
             raise StepFailed(f"{self.python} cannot be used", context=_last(done), hint="give another: --python PATH")
-        found: dict[str, str] = json.loads(done.text)
-        if "torch" not in found:
+        found = Installed(**json.loads(done.text))
+        if "torch" not in found.packages:
             hint = "leave --python out, and an environment is made; or install torch into this one"
             raise StepFailed(f"there is no torch in {self.python} to adopt", hint=hint)
         return found

@@ -48,7 +48,7 @@ def podman(request: pytest.FixtureRequest, archive: Path) -> Iterator[OwnPodman]
 def there(podman: OwnPodman, archive: Path) -> Engine:
     """An engine with a base of ours in it, under a home of the test's own."""
     found = podman.connect(podman.folder / "ours")
-    found.import_base(archive, BASE)
+    found.import_base(archive, BASE, {})
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from provision.pins import Pin, Pins
 from provision.site import find_uv
 from provision.steps.environment import AdoptedEnvironment, Installer, LocalEnvironment, distribution, libraries
 from tests.conftest import REAL_ENVIRON
+from tests.fakes.wheels import torch_wheel
 
 UV = Installer(uv="/bin/uv", index="https://mirror.example/simple", find_links=("/wheels",), trust={"SSL_CERT_FILE": "/ca"})
 EXTRA = Installer(uv="/bin/uv", extra_indexes=("https://extra.example",))
@@ -167,15 +167,18 @@ def test_what_is_likely_behind_a_failure(words: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
-def adopted(installed: dict[str, str], code: int = 0) -> tuple[AdoptedEnvironment, Recorder]:
-    machine = Recorder(lambda argv: (code, json.dumps(installed)))
-    return AdoptedEnvironment(machine, "/opt/py", ["transformers>=4.51", "huggingface_hub", "numpy"], UV), machine
+def adopted(
+    installed: dict[str, str], code: int = 0, cuda_torch: str = "", **more: object
+) -> tuple[AdoptedEnvironment, Recorder]:
+    machine = Recorder(lambda argv: (code, json.dumps({"packages": installed, **more})))
+    wanted = ["transformers>=4.51", "huggingface_hub", "numpy"]
+    return AdoptedEnvironment(machine, "/opt/own/bin/python", wanted, UV, cuda_torch), machine
 
 
 def test_an_adopted_environment_gets_only_what_it_lacks_and_its_torch_is_pinned() -> None:
     step, machine = adopted({"torch": "2.6.0+cu124", "numpy": "2.0"})
     change = step.diff()
-    assert change and change.summary == "in /opt/py: add transformers>=4.51, huggingface_hub"
+    assert change and change.summary == "in /opt/own/bin/python: add transformers>=4.51, huggingface_hub"
     step.apply(lambda event: None)
     assert machine.commands[-1][-3:] == ["transformers>=4.51", "huggingface_hub", "torch==2.6.0+cu124"]
 
@@ -192,6 +195,35 @@ def test_what_cannot_be_adopted(installed: dict[str, str], code: int, message: s
         step.diff()
 
 
+WHOLE = {"torch": "2.6.0+cpu", "numpy": "2", "transformers": "5", "huggingface-hub": "2"}
+
+
+@pytest.mark.parametrize(
+    ("more", "words", "hint"),
+    [
+        ({"managed": True}, "system's own package manager", "-m venv --system-site-packages"),
+        ({"writable": False, "folder": "/opt/own/lib"}, "/opt/own/lib may not be written", "-m venv"),
+        ({"torch_by": "conda"}, "from conda", "conda install --prefix /opt/own pytorch-gpu"),
+    ],
+)
+def test_what_may_not_be_changed_says_so_before_anything_is_done(more: dict[str, object], words: str, hint: str) -> None:
+    step, machine = adopted(WHOLE, cuda_torch="torch===2.6.0", **more)
+    with pytest.raises(StepFailed, match=words) as caught:
+        step.diff()
+    assert hint in caught.value.hint and "replace torch 2.6.0+cpu" in caught.value.context
+    assert caught.value.name == "python-not-ours" and len(machine.commands) == 1
+    assert adopted(WHOLE, **more)[0].diff() is None  # as it is, it will do
+
+
+def test_to_a_conda_environment_what_lacks_is_added_and_a_cpu_torch_of_condas_is_known_by_its_files() -> None:
+    change = adopted({"torch": "2.6.0"}, torch_by="conda")[0].diff()
+    assert change and "add transformers" in change.summary
+    with pytest.raises(StepFailed, match="from conda"):
+        adopted({"torch": "2.6.0"}, cuda_torch="torch===2.6.0", torch_by="conda", names_no_gpu=True)[0].diff()
+    other = adopted({"torch": "2.6.0"}, cuda_torch="torch===2.6.0", torch_by="pip", names_no_gpu=True)[0].diff()
+    assert other and "replace" not in other.summary
+
+
 def test_the_requirement_set_is_what_the_tutorial_imports() -> None:
     assert {distribution(line) for line in libraries()} >= {
         "transformers",
@@ -202,23 +234,11 @@ def test_the_requirement_set_is_what_the_tutorial_imports() -> None:
     }
 
 
-def _wheel(folder: Path, version: str) -> None:
-    """A package that calls itself torch."""
-    told = f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"
-    wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    info = f"torch-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"torch-{version}-py3-none-any.whl", "w") as archive:
-        archive.writestr("torch.py", f"version = {version!r}\n")
-        archive.writestr(f"{info}/METADATA", told)
-        archive.writestr(f"{info}/WHEEL", wheel)
-        archive.writestr(f"{info}/RECORD", f"torch.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
-
-
 def test_a_cpu_torch_of_somebodys_own_is_found_and_replaced_by_the_real_installer(tmp_path: Path) -> None:
     machine = LocalMachine({**REAL_ENVIRON, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "cache")})
     uv = find_uv(machine) or ""
     for version in ("2.13.0+cpu", "2.13.0"):
-        _wheel(tmp_path, version)
+        torch_wheel(tmp_path, version)
     installer = Installer(uv, find_links=(str(tmp_path),))
     python = str(tmp_path / "own" / "bin" / "python")
     assert machine.run([uv, "venv", "-q", str(tmp_path / "own")], timeout=60).ok
