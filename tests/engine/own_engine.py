@@ -21,7 +21,7 @@ SIZE = "1300M"  # the base takes 500 MB of it
 BASE = "provision-base:bookworm"
 CACHED = "RUN --mount=type=cache,id=provision-uv,target=/var/cache/provision-uv"  # as our Dockerfile has it
 BEGIN = (
-    'ip link set lo up; mount -o loop "$0/disk" "$0/data"; '
+    'if [ -n "$1" ]; then echo "$1" >/proc/sys/kernel/hostname; fi; ip link set lo up; mount -o loop "$0/disk" "$0/data"; '
     'exec dockerd --data-root "$0/data" --exec-root "$0/run" --pidfile "$0/pid" '
     '--config-file "$0/daemon.json" --iptables=false --ip6tables=false --ip-forward=false'
 )
@@ -49,12 +49,17 @@ def served(argv: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class OwnEngine:
-    """dockerd in a network namespace of its own: never one more in ours, it would delete docker0."""
+    """dockerd in a network namespace of its own: never one more in ours, it would delete docker0. `name` is its host's."""
 
     def __init__(
-        self, folder: Path, more: Mapping[str, str] | None = None, settings: Mapping[str, object] | None = None
+        self,
+        folder: Path,
+        more: Mapping[str, str] | None = None,
+        settings: Mapping[str, object] | None = None,
+        name: str = "",
     ) -> None:
         self.folder = folder
+        self.name = name
         (folder / "daemon.json").write_text(json.dumps({"hosts": [f"unix://{folder}/sock"], **(settings or {})}))
         self.environ = {**REAL_ENVIRON, **(more or {}), "DOCKER_HOST": f"unix://{folder}/sock"}
         (folder / "data").mkdir()
@@ -64,8 +69,8 @@ class OwnEngine:
     def start(self) -> Engine:
         """Start it and wait until it answers."""
         with (self.folder / "log").open("a") as log:
-            argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-            argv += ["sh", "-c", BEGIN, str(self.folder)]
+            argv = ["unshare", "--net", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+            argv += ["sh", "-c", BEGIN, str(self.folder), self.name]
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, env=self.environ)
         for _ in range(150):
             with suppress(EngineUnreachable):
