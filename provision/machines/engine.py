@@ -161,14 +161,10 @@ class Engine:
             raise MachineError(f"the engine would not import {archive.name}", context=str(error)) from error
         self._sweep()
 
-    def digest(self, reference: str) -> str:
-        """Return the digest (`sha256:…`) that a registry gave the image, or an empty string.
-
-        What was made here has none of a registry, though Podman and Docker's containerd store name one for it too.
-        """
-        found = self.image(reference) or {}
-        known = [] if LABEL in (found.get("Config", {}).get("Labels") or {}) else found.get("RepoDigests") or []
-        return str(known[0]).partition("@")[2] if known else ""
+    def digests(self, reference: str) -> list[str]:
+        """Return the digests (`sha256:…`) that the engine names of the image; empty where it names none or has it not."""
+        known = (self.image(reference) or {}).get("RepoDigests") or []
+        return [str(name).partition("@")[2] for name in known]
 
     def pull(self, reference: str, digest: str = "") -> None:
         """Fetch an image from its registry, with `digest` those very bytes under the same name.

@@ -31,6 +31,10 @@ class Route(Protocol):
     @property
     def words(self) -> str: ...
 
+    @property
+    def digest(self) -> str:
+        """The registry's digest of what is here, or an empty string: none is here, or no registry gave it one."""
+
     def is_here(self) -> bool:
         """Whether the engine has it."""
 
@@ -51,15 +55,23 @@ class Pulled:
         self._engine = engine
         self._digest = digest
         self._ask = ask
+        self._taken = ""
 
     @property
     def words(self) -> str:
         return f"pull {self.tag}{'@' if self._digest() else ''}{self._digest()}"
 
+    @property
+    def digest(self) -> str:
+        """See `Route.digest`. Podman names two of an image out of a list, that of the list and its own."""
+        known = self._engine.digests(self.tag)
+        wanted = self._digest() or self._taken
+        return wanted if wanted in known else next(iter(known), "")
+
     def is_here(self) -> bool:
         """See `Route.is_here`."""
         digest = self._digest()
-        return self._engine.image(self.tag) is not None and (not digest or self._engine.digest(self.tag) == digest)
+        return self._engine.image(self.tag) is not None and (not digest or digest in self._engine.digests(self.tag))
 
     def take(self, listener: Listener) -> None:
         """See `Route.take`. Raises MachineError with the registry's words.
@@ -74,10 +86,13 @@ class Pulled:
             except ProvisionError as error:
                 listener(Note(Base.name, f"no digest of {self.tag}: {error.message}; the engine pulls the tag", "detail"))
         self._engine.pull(self.tag, digest)
+        self._taken = digest
 
 
 class Bootstrapped:
-    """`provision-base:SUITE`, made by mmdebstrap here."""
+    """`provision-base:SUITE`, made by mmdebstrap here: no registry has it, though Podman and containerd name a digest."""
+
+    digest = ""
 
     def __init__(self, machine: Machine, engine: Engine, suite: str, mirror: str | None) -> None:
         self.tag = f"provision-base:{suite}"
@@ -128,6 +143,8 @@ class Bootstrapped:
 class Elsewhere:
     """No way at all: a base that the lock pins by digest is not made here, where other bytes would bear its name."""
 
+    digest = ""
+
     def __init__(self, reference: str, digest: str, lock: str) -> None:
         self.tag = reference
         self._pinned = f"{reference}@{digest}"
@@ -167,7 +184,7 @@ class Base:
     @property
     def digest(self) -> str:
         """The registry's digest of it, or an empty string: it is not here, or was made here."""
-        return self._engine.digest(self.tag)
+        return next((route.digest for route in self._routes if route.is_here()), "")
 
     def diff(self) -> Change | None:
         """See `Step.diff`."""

@@ -52,11 +52,6 @@ def there(podman: OwnPodman, archive: Path) -> Engine:
     return found
 
 
-def test_what_was_made_here_has_no_registrys_digest(there: Engine) -> None:
-    found = there.image(BASE) or {}
-    assert found["RepoDigests"] and there.digest(BASE) == "" and there.kind == "podman"
-
-
 def test_it_builds_by_itself_and_the_second_run_changes_nothing(podman: OwnPodman, there: Engine, small: Recipe) -> None:
     told: list[str] = []
     image = Image(there, TAG, 0, lambda: small, lambda: None)
