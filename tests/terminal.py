@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pty
+import select
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -19,7 +21,10 @@ def typed(*words: str, env: Mapping[str, str], at: str, answer: str, timeout: fl
         os.execve(sys.executable, [sys.executable, "-m", "provision", *words], {**env, "TERM": "xterm"})
     shown, is_answered, deadline = b"", False, time.monotonic() + timeout
     try:
-        while time.monotonic() < deadline:
+        while True:
+            if not select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                os.kill(process, signal.SIGKILL)
+                break
             try:
                 shown += os.read(terminal, 65536)
             except OSError:  # EIO: it has ended

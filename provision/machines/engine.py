@@ -190,12 +190,14 @@ class Engine:
 
         `on_fallback` hears why it was the latter. Raises BuildFailed with the failing instruction and its last lines.
         """
-        from docker.errors import DockerException
+        from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
 
         order = replace(order, labels={**self._labels("image"), **order.labels})
         try:
             self._build(order, on_line, on_fallback)
+        except APIError as error:
+            raise BuildFailed("the engine would not build this", context=str(error.explanation or error)) from error
         except (DockerException, RequestException, OSError) as error:
             raise BuildFailed(
                 "the engine went away in the middle of the build",

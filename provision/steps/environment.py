@@ -200,25 +200,19 @@ class AdoptedEnvironment:
 
     def _make_sure_it_may(self, installed: Installed, words: str, *, replaced: bool) -> None:
         """Before anything is asked or done: what an installer would refuse, or break, half-way."""
-        own = f"a venv on top of it may be: {self.python} -m venv --system-site-packages own; then --python own/bin/python"
+        hint = "leave --python out, and an environment is made"
         if installed.managed:
-            why, hint = "belongs to the system's own package manager, which forbids others to change it (PEP 668)", own
+            why = "belongs to the system's own package manager, which forbids others to change it (PEP 668)"
         elif not installed.writable:
-            why, hint = f"is not this user's to change: {installed.folder} may not be written", own
+            why = f"is not this user's to change: {installed.folder} may not be written"
         elif replaced and installed.torch_by == "conda":
-            why, hint = (
-                "has its torch from conda, which alone can replace it whole",
-                f"conda install --prefix {self._prefix} pytorch-gpu",
-            )
+            why = "has its torch from conda, which alone can replace it whole"
+            hint = f"conda install --prefix {self.python.rpartition('/bin/')[0]} pytorch-gpu"
         else:
             return
         raise StepFailed(
             f"{self.python} {why}", context=f"it would have to: {words}", hint=hint, reference="python-not-ours"
         )
-
-    @property
-    def _prefix(self) -> str:
-        return self.python.rpartition("/bin/")[0]
 
     def _replaces(self, installed: Installed) -> bool:
         return bool(self._cuda_torch) and installed.for_cpu

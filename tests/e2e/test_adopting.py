@@ -107,7 +107,7 @@ def test_the_systems_own_is_refused_before_anything_is_done(
 ) -> None:
     python = _managed(ready_home, tmp_path / "system")
     done = run(*up(python), "--yes", env=gpu_machine)
-    assert done.returncode == 5 and "PEP 668" in done.stderr and "--system-site-packages" in done.stderr
+    assert done.returncode == 5 and "PEP 668" in done.stderr and "leave --python out" in done.stderr
     assert "add accelerate" in done.stderr and "Traceback" not in done.stderr
 
 

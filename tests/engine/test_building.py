@@ -55,6 +55,12 @@ def test_a_failed_build_names_the_instruction_and_its_last_lines(engine: Engine,
         assert "before" in caught.value.context and "no-such-command: not found" in caught.value.context
 
 
+def test_what_an_engine_refuses_is_told_in_its_words(classic: Engine) -> None:
+    with pytest.raises(BuildFailed, match="would not build this") as caught:
+        classic.build(Order({"Dockerfile": b"FORM provision-base:bookworm\n"}, "provision-test/broken"), print, print)
+    assert "unknown instruction: FORM" in caught.value.context
+
+
 def test_where_a_client_has_buildkit_it_is_used_and_where_not_the_reason_is_told(engine: Engine, classic: Engine) -> None:
     order = Order(
         {"Dockerfile": b"FROM provision-base:bookworm\nRUN --mount=type=cache,target=/c true\n"}, "provision-test/tried"

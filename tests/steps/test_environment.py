@@ -201,8 +201,8 @@ WHOLE = {"torch": "2.6.0+cpu", "numpy": "2", "transformers": "5", "huggingface-h
 @pytest.mark.parametrize(
     ("more", "words", "hint"),
     [
-        ({"managed": True}, "system's own package manager", "-m venv --system-site-packages"),
-        ({"writable": False, "folder": "/opt/own/lib"}, "/opt/own/lib may not be written", "-m venv"),
+        ({"managed": True}, "system's own package manager", "leave --python out"),
+        ({"writable": False, "folder": "/opt/own/lib"}, "/opt/own/lib may not be written", "leave --python out"),
         ({"torch_by": "conda"}, "from conda", "conda install --prefix /opt/own pytorch-gpu"),
     ],
 )
