@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,16 +81,21 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority") / "own")
 
 
-@pytest.fixture(scope="session")
-def current(
-    engine: Engine, first: dict[str, Any], authority: Authority, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OwnEngine]:
-    """The next release's dockerd and containerd with this one's runc, the base in it: it looks for CDI specs in a folder of
-    its own, and over TCP lets in only whom the authority signed."""
+def newer(folder: Path, settings: Mapping[str, object]) -> OwnEngine:
+    """The next release's dockerd and containerd, with this one's runc."""
     if not (NEXT / "sbin" / "dockerd").exists():
         if REAL_ENVIRON.get("PROVISION_REQUIRE_ENGINE"):
             pytest.fail(f"it must run here: {GET}")
         pytest.skip(f"no newer engine is here: {GET}")
+    return OwnEngine(folder, {"PATH": f"{NEXT}/sbin:{NEXT}/bin:{REAL_ENVIRON['PATH']}"}, settings)
+
+
+@pytest.fixture(scope="session")
+def current(
+    engine: Engine, first: dict[str, Any], authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnEngine]:
+    """A newer engine with the base: it looks for CDI specs in a folder of its own, and over TCP lets in only whom the
+    authority signed."""
     folder, there = tmp_path_factory.mktemp("current"), authority.sign(authority.folder / "server", "serverAuth")
     (folder / "cdi").mkdir()
     settings = {
@@ -100,7 +105,7 @@ def current(
         "tlsverify": True,
         **{f"tls{name}": f"{there}/{file}.pem" for name, file in (("cacert", "ca"), ("cert", "cert"), ("key", "key"))},
     }
-    found = OwnEngine(folder, {"PATH": f"{NEXT}/sbin:{NEXT}/bin:{REAL_ENVIRON['PATH']}"}, settings)
+    found = newer(folder, settings)
     found.bring(engine, BASE)
     yield found
     found.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -16,23 +15,11 @@ from provision.errors import EngineUnreachable
 from provision.machines.engine import Engine, connect
 from tests.conftest import REAL_ENVIRON
 from tests.engine.own_engine import needed
+from tests.engine.tenant import furnish, inside
 
-TENANT = 4077  # a user id that no machine has, known to the service alone
 CONTAINERS = (
     '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'  # a sandbox's root may give no more
 )
-# Its own users, ids, /var/tmp and tunnel device, laid over the machine's where only it sees them.
-BEGIN = """
-mount --bind "$0/var-tmp" /var/tmp
-mkdir -p /etc/containers
-for name in passwd subuid subgid; do cp "/etc/$name" "$0/$name" 2>/dev/null || true; done
-echo "tenant:x:$1:$1::$0/home:/bin/sh" >>"$0/passwd"
-for name in subuid subgid; do echo "tenant:200000:65536" >>"$0/$name"; done
-for name in passwd subuid subgid; do touch "/etc/$name"; mount --bind "$0/$name" "/etc/$name"; done
-mknod -m 666 "$0/tun" c 10 200 && mount --bind "$0/tun" /dev/net/tun
-shift
-exec "$@"
-"""
 
 
 class OwnPodman:
@@ -66,10 +53,8 @@ def own_podman(*, tenant: bool) -> Iterator[OwnPodman]:
         needed(shutil.which("newuidmap") and shutil.which("slirp4netns"), "uidmap slirp4netns")
     folder = Path(tempfile.mkdtemp(prefix="provision-podman-"))  # pytest's own folders are closed to other users
     try:
-        for name in ("home", "run", "var-tmp"):
-            (folder / name).mkdir()
         (folder / "containers.conf").write_text(CONTAINERS)
-        subprocess.run(["chown", "-R", f"{TENANT}:{TENANT}" if tenant else "0:0", str(folder)], check=True)
+        furnish(folder, tenant=tenant)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(_argv(folder, tenant=tenant), stdout=log, stderr=log)
         try:
@@ -84,15 +69,11 @@ def own_podman(*, tenant: bool) -> Iterator[OwnPodman]:
 
 
 def _argv(folder: Path, *, tenant: bool) -> list[str]:
-    own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec", BEGIN, str(folder)]
-    user = ["setpriv", f"--reuid={TENANT}", f"--regid={TENANT}", "--clear-groups"] if tenant else []
-    places = {"HOME": folder / "home", "XDG_RUNTIME_DIR": folder / "run", "CONTAINERS_CONF": folder / "containers.conf"}
-    environ = ["env", "--chdir=/", f"PATH={os.environ['PATH']}", *(f"{name}={path}" for name, path in places.items())]
     podman = ["podman", f"--root={folder}/root", f"--runroot={folder}/run/root", "--storage-driver=overlay"]
     podman += ["--cgroup-manager=cgroupfs", "--events-backend=file"]
     podman += ["--runtime=runc"]  # crun refuses cgroups in hybrid mode
     service = ["system", "service", "--time=0", f"unix://{folder}/sock"]
-    return [*own, str(TENANT), *user, *environ, *podman, *service]
+    return inside(folder, [*podman, *service], tenant=tenant, CONTAINERS_CONF=f"{folder}/containers.conf")
 
 
 def _wait_for(podman: OwnPodman) -> None:

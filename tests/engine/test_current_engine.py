@@ -1,4 +1,4 @@
-"""A newer engine than this release's, its next one's: GPUs by CDI."""
+"""A newer engine than this release's, its next one's: GPUs by CDI, and a build that leaves nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from provision.machines.building import Order
 from provision.machines.engine import connect
+from tests.engine.conftest import newer
 from tests.engine.own_engine import BASE, OwnEngine, needs_own_engine
 from tests.engine.test_gpu_path import QUESTION, place
-from tests.program import report, run
+from tests.program import environ, report, run
 
 pytestmark = [pytest.mark.slow, needs_own_engine]
 
@@ -47,3 +49,22 @@ def test_a_card_that_a_cdi_spec_hands_in_is_seen_inside(current: OwnEngine, card
     here = place(tmp_path, card, DOCKER_HOST=current.environ["DOCKER_HOST"])
     asked = run("run", "-f", str(mine), "--", "sh", "-c", "nvidia-smi -L && ls /dev/nvidia0", env=here, cwd=tmp_path)
     assert "UUID: GPU-" in asked.stdout and "/dev/nvidia0" in asked.stdout, asked.stderr
+
+
+def test_what_its_buildkit_built_is_taken_away_to_the_last_record(tmp_path: Path) -> None:
+    own = newer(tmp_path, {})
+    there = own.start()
+    try:
+        fallbacks: list[str] = []
+        dockerfile = b"FROM scratch\nCOPY file /usr/local/lib/provision/file\nCOPY file /stands-on-it\nWORKDIR /tmp\n"
+        context = {"Dockerfile": dockerfile, "file": bytes(3_000_000)}
+        there.build(Order(context, "provision-test/current"), print, fallbacks.append)
+        down = run("down", env=environ(tmp_path, DOCKER_HOST=own.environ["DOCKER_HOST"]))
+        assert fallbacks == [] and "removed image provision-test/current:latest" in down.stdout, down.stderr
+        left = there._client.api.df()
+        told = [row["Description"] for row in left["BuildCache"] or []]
+        assert (left["Images"] or [], left["Containers"] or []) == ([], []) and not [
+            row for row in told if "COPY" in row
+        ], told
+    finally:
+        own.kill()

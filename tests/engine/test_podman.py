@@ -17,7 +17,8 @@ from provision.machines.engine import ContainerSettings, Engine, Mount
 from provision.plan import converge
 from provision.steps.image import Image, Recipe
 from tests.engine.own_engine import BASE
-from tests.engine.own_podman import TENANT, OwnPodman, own_podman
+from tests.engine.own_podman import OwnPodman, own_podman
+from tests.engine.tenant import TENANT
 from tests.program import environ, report, run
 
 TAG = "provision-test/small:latest"
