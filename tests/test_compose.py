@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,13 @@ def test_a_devcontainer_is_the_same_image_with_the_same_doors() -> None:
     assert found["image"] == HERE.image and found["containerEnv"] == HERE.environment().arguments()["environment"]
     assert found["runArgs"][-1] == "--gpus=all" and "--cap-drop=ALL" in found["runArgs"]
     assert found["mounts"] == ["type=bind,source=/store,target=/models,readonly"]
+
+
+def test_where_gpus_are_known_by_cdi_alone_they_are_asked_for_by_name() -> None:
+    here = replace(HERE, cdi=("nvidia.com/gpu=all",))
+    [device] = services(here)["checks-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "cdi", "device_ids": ["nvidia.com/gpu=all"], "capabilities": ["gpu"]}
+    assert json.loads(devcontainer(here))["runArgs"][-1] == "--gpus=driver=cdi,device=nvidia.com/gpu=all"
 
 
 def test_a_pod_is_as_closed_as_the_container() -> None:

@@ -27,6 +27,7 @@ def hand_over(session: Session, target: str, wanted: Mapping[str, Any]) -> int:
         suite=str(Path(provision.__file__).parent.parent),
         work=str(Path.cwd()),
         gpus=site.resolution.variant == "cuda",
+        cdi=site.facts.engine.cdi_gpus,
         variables=public(handed),
         passed=tuple(private(handed)),
     )

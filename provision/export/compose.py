@@ -70,5 +70,7 @@ def _volume(source: str, to: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _device(request: Mapping[str, Any]) -> dict[str, Any]:
+    if request["DeviceIDs"]:
+        return {"driver": request["Driver"], "device_ids": request["DeviceIDs"], "capabilities": ["gpu"]}
     count = "all" if request["Count"] == -1 else request["Count"]
     return {"driver": "nvidia", "count": count, "capabilities": request["Capabilities"][0]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from provision.export.handover import Handover
+from provision.machines.terminal import gpus
 
 
 def devcontainer(handover: Handover) -> str:
@@ -23,7 +24,7 @@ def devcontainer(handover: Handover) -> str:
         "updateRemoteUserUID": True,
         "overrideCommand": True,
         "init": True,
-        "runArgs": [*arguments, *(["--gpus=all"] if handover.gpus else [])],
+        "runArgs": [*arguments, *([f"--gpus={gpus(settings.cdi)}"] if handover.gpus else [])],
         "hostRequirements": {"gpu": handover.gpus or "optional"},
         "containerEnv": {**given["environment"], **{name: f"${{localEnv:{name}}}" for name in settings.passed}},
         "mounts": [f"type=bind,source={store},target={to['bind']},readonly"],

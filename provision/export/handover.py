@@ -19,6 +19,7 @@ PACKAGES = ("provision", "checks", "images")
 class Handover:
     """`store`, `suite` and `work` are folders of the machine that will run it, or `${VARIABLES}` of the target.
 
+    `cdi` are the names of its GPUs where its engine knows them by CDI alone.
     `variables` are the surroundings of a container; `passed` are those that whoever starts it passes on by name.
     """
 
@@ -28,6 +29,7 @@ class Handover:
     suite: str
     work: str
     gpus: bool = False
+    cdi: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     passed: tuple[str, ...] = ()
 
@@ -58,4 +60,4 @@ class Handover:
         return [*words, "--host=0.0.0.0", f"--port={HUB_PORT}"]
 
     def _settings(self, *mounts: Mount) -> ContainerSettings:
-        return ContainerSettings(self.image, mounts, self.variables, gpus=self.gpus, passed=self.passed)
+        return ContainerSettings(self.image, mounts, self.variables, gpus=self.gpus, cdi=self.cdi, passed=self.passed)

@@ -62,7 +62,7 @@ def run_arguments(settings: ContainerSettings, command: Sequence[str], workdir: 
     words += [f"--mount={_mount(source, **to)}" for source, to in given["volumes"].items()]
     words += [f"--env={name}={value}" for name, value in given["environment"].items()]
     words += [f"--env={name}" for name in settings.passed]
-    words += [f"--gpus={_gpus(settings.cdi)}"] if settings.gpus else []
+    words += [f"--gpus={gpus(settings.cdi)}"] if settings.gpus else []
     return [*words, settings.image, *command]
 
 
@@ -71,7 +71,7 @@ def _mount(source: str, bind: str, mode: str) -> str:
     return _line(["type=bind", f"source={source}", f"target={bind}", *(["readonly"] if mode == "ro" else [])])
 
 
-def _gpus(names: Sequence[str]) -> str:
+def gpus(names: Sequence[str]) -> str:
     """All, or those of these CDI names: said like this, also by a client that is older than CDI and refuses `--device`."""
     return _line(["driver=cdi", f"device={','.join(names)}"]) if names else "all"
 

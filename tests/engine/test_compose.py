@@ -67,13 +67,14 @@ def project(program: str, store: Path) -> Iterator[Any]:
     run("--profile", "*", "down", "--timeout", "1")
 
 
-def test_compose_v2_takes_what_export_writes(program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cdi", "told"), [((), "driver: nvidia"), (("nvidia.com/gpu=all",), "- nvidia.com/gpu=all")])
+def test_compose_v2_takes_what_export_writes(program: str, tmp_path: Path, cdi: tuple[str, ...], told: str) -> None:
     path = tmp_path / "compose.yaml"
-    path.write_text(compose(Handover(IMAGE, "smoke", "/store", "/program", "/work", gpus=True)))
+    path.write_text(compose(Handover(IMAGE, "smoke", "/store", "/program", "/work", gpus=True, cdi=cdi)))
     done = subprocess.run(
         [program, "-f", str(path), "--profile", "*", "config"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0 and not done.stderr and "driver: nvidia" in done.stdout
+    assert done.returncode == 0 and not done.stderr and told in done.stdout
 
 
 def test_the_suite_passes_from_compose(first: dict[str, Any], project: Any) -> None:
