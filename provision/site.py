@@ -18,6 +18,7 @@ from provision.facts import probe as probe_facts
 from provision.facts.engine import EngineFacts, read_cdi, unreachable
 from provision.facts.engine import parse as parse_engine
 from provision.facts.host import Disk, probe_disk
+from provision.facts.network import is_loopback
 from provision.http import USER_AGENT, Http
 from provision.machines.engine import Engine, connect
 from provision.machines.local import LocalMachine
@@ -33,7 +34,7 @@ from provision.steps.inputs import Inputs
 from provision.steps.interface import Step
 from provision.steps.lock import Lock
 from provision.store import Store
-from provision.surroundings import BUNDLE, Inherited, authority, is_loopback, surroundings
+from provision.surroundings import BUNDLE, Inherited, authority, surroundings
 
 HOOK = "nvidia-container-runtime-hook"  # with it on its PATH, an engine takes requests for GPUs (moby, `nvidia_linux.go`)
 PATIENCE = 20.0  # seconds for a registry's answer about one name

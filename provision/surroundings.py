@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from urllib.parse import urlsplit
 
-from provision.facts.network import parse_proxies
+from provision.facts.network import is_loopback, parse_proxies
 from provision.facts.python import PipSettings, probe_pip
 from provision.machines.interface import Machine
 from provision.mirrors.asking_uv import own_index
@@ -21,7 +20,6 @@ from provision.store import Store
 
 MOUNT = "/models"  # where a container sees the store
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"  # what our images trust: the machine's private authorities are in it
-LOOPBACK = ("localhost", "127.0.0.1", "::1")  # a proxy there is not there for a container
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,3 @@ def _proxies(environ: Mapping[str, str], inside: bool) -> dict[str, str]:
 
 def _both_spellings(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {spelling: value for name, value in pairs for spelling in (name, name.upper())}
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the address, or `host:port`, is of this machine alone."""
-    return urlsplit(url if "://" in url else f"http://{url}").hostname in LOOPBACK

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from provision.machines.interface import Machine
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,8 @@ def parse_nameservers(resolv: str) -> tuple[str, ...]:
 
 def _either(environment: Mapping[str, str], name: str) -> str:
     return environment.get(name) or environment.get(name.upper(), "")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the address, or `host:port`, is of this machine alone: what is there is not there for a container."""
+    return urlsplit(url if "://" in url else f"http://{url}").hostname in LOOPBACK

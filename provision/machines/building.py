@@ -28,6 +28,7 @@ PATIENCE = 10.0  # seconds that an interrupted client is given to cancel its bui
 OnLine = Callable[[str], None]
 _MOUNTS = re.compile(r"--mount=(?P<what>\S+)\s*(\\\n\s*)?")
 _STEP = re.compile(r"(\[\d+/\d+\] )?step \d+", re.IGNORECASE)  # as the classic builder and Podman say it
+_TIME = re.compile(r"^\d+\.\d+( |$)")
 _VERTEX = re.compile(r"^#(?P<number>\d+) (?P<rest>.*)")
 
 
@@ -225,8 +226,10 @@ def _failure(lines: Sequence[str]) -> BuildFailed:
     failing = next((rest for rest in told.values() if any(each.startswith("ERROR") for each in rest)), None)
     if failing is None:
         return BuildFailed("the image could not be built: the builder went away", context="\n".join(lines[-LAST_LINES:]))
-    instruction = failing[0]
-    words = [re.sub(r"^\d+\.\d+ ", "", each) for each in failing[1:] if not each.startswith(("sha256:", "ERROR"))]
+    instruction = without_mounts(failing[0])
+    passed_over = ("sha256:", "ERROR", failing[0], "...")  # said again where the builder turned to another for a while
+    own = [_TIME.sub("", each) for each in failing[1:] if not each.startswith(passed_over)]
+    words = [each for each in own if each.strip()]
     why = next(each for each in failing if each.startswith("ERROR")).removeprefix("ERROR: ")
     return BuildFailed(f"the image could not be built: {why}", context="\n".join([instruction, *words[-LAST_LINES:]]))
 

@@ -257,11 +257,12 @@ def run(machine: Machine, command: Sequence[str], listener: Listener, task: str,
         raise BuildFailed(
             f"{' '.join(command[:3])} … failed ({done.returncode if done.returncode is not None else done.outcome.value})",
             context=words,
-            hint=_why(words),
+            hint=why(words),
         )
 
 
-def _why(words: str) -> str:
+def why(words: str) -> str:
+    """Return what to do about an installer's last words."""
     if "ensurepip" in words or "python3-venv" in words:
         return "this python lacks venv: apt-get install python3-venv"
     if any(
@@ -272,7 +273,7 @@ def _why(words: str) -> str:
         return "TLS behind a private CA: export SSL_CERT_FILE=/path/to/ca-bundle.crt"
     if "hash mismatch" in words.lower():
         return "the index has other bytes than the lock pins: use another mirror, or delete the lock's entry to pin anew"
-    if "No space left" in words:
+    if "no space left" in words.lower():
         return "the disk is full: free some and run the same command again"
     if "no version of torch" in words or "No matching distribution found for torch" in words:
         return "no index here holds this torch: see `provision image resolve`, or set mirrors.torch to one that does"

@@ -9,14 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from textwrap import shorten
 
-from provision.errors import StepFailed
+from provision.errors import BuildFailed, StepFailed
 from provision.events import Listener, Note
 from provision.facts.host import Disk
+from provision.facts.network import is_loopback
 from provision.machines.building import Order, without_mounts
 from provision.machines.engine import Engine
+from provision.mirrors.veil import without_user
 from provision.pins import LAYERS, Pins
 from provision.steps.base import COMPILER, PACKAGES
+from provision.steps.environment import why
 from provision.steps.inputs import Inputs
 from provision.steps.interface import Change
 
@@ -24,7 +28,7 @@ FINGERPRINT = "io.provision.fingerprint"
 NOTHING = b"kept so that the folder is never empty\n"
 SCRIPTS = ("system.sh", "install.sh", "sbom.py", "health.py")
 _INSTRUCTION = re.compile(r"^(Step \d+/\d+ :|(\[\d+/\d+\] )?STEP \d+/\d+: |#\d+ (?=\[))(?P<what>.*)")
-_WORDS = 110  # characters of an instruction that are told
+_WORDS = 70  # characters of an instruction that are told: a line of a terminal, with the step's name
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,12 @@ class Image:
         if recipe is None:
             raise StepFailed("nothing is pinned yet for this image", hint="provision image build")
         self._make_sure_of_room()
+        self._make_sure_of_mirrors(recipe.inputs)
         told: set[str] = set()
 
         def say(line: str) -> None:
             found = _INSTRUCTION.match(line)
-            words = without_mounts(found["what"]).strip()[:_WORDS] if found else ""
+            words = shorten(without_mounts(found["what"]), _WORDS, placeholder=" …") if found else ""
             if words and words not in told:
                 told.add(words)
                 listener(Note(self.name, words))
@@ -132,7 +137,20 @@ class Image:
         def fall_back(reason: str) -> None:
             listener(Note(self.name, f"the classic builder, for want of BuildKit: {reason}", "warn"))
 
-        self._engine.build(recipe.order(self.tag), say, fall_back)
+        try:
+            self._engine.build(recipe.order(self.tag), say, fall_back)
+        except BuildFailed as error:
+            error.hint = error.hint or why(f"{error.message}\n{error.context}")
+            raise
+
+    def _make_sure_of_mirrors(self, inputs: Inputs) -> None:
+        for name, url in {"mirrors.pip": inputs.pip_index, "mirrors.torch": inputs.torch_index}.items():
+            if is_loopback(url):
+                raise StepFailed(
+                    f"{name} is {without_user(url)}: in a build, that is the build's own loopback, and nobody serves there",
+                    hint=f"give {name} an address that containers reach too: this machine's own, or the engine's bridge's",
+                    reference="mirror-on-loopback",
+                )
 
     def _make_sure_of_room(self) -> None:
         disk = self._disk()

@@ -65,10 +65,13 @@ def test_the_failing_instruction_and_its_own_words_are_told(tmp_path: Path) -> N
     lines = [
         "#4 [a 1/2] COPY x y",
         "#4 DONE 0.1s",
-        "#5 [a 2/2] RUN make",
+        "#5 [a 2/2] RUN --mount=type=cache,target=/c make",
         "#6 [b 1/1] RUN other",
         "#5 0.31 no rule to make target",
         "#6 0.40 not of interest",
+        "#5 ...",
+        "#5 [a 2/2] RUN --mount=type=cache,target=/c make",
+        "#5 0.41",
         "#5 ERROR: process did not complete successfully: exit code: 2",
     ]
     env = program(tmp_path / "bin", "printf '%s\\n' " + " ".join(f"'{line}'" for line in lines) + "; exit 1")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provision.errors import StepFailed
+from provision.errors import BuildFailed, StepFailed
 from provision.events import Event, Note, silent
 from provision.facts.host import Disk
 from provision.machines.building import Order
@@ -91,6 +91,34 @@ def test_a_first_build_that_cannot_fit_is_not_begun() -> None:
     assert caught.value.name == "disk-too-small" and "prune" in caught.value.hint and not engine.orders
     image(engine, free=PEAK).apply(silent)
     assert len(engine.orders) == 1
+
+
+@pytest.mark.parametrize("field", ["pip_index", "torch_index"])
+def test_a_mirror_that_no_build_can_reach_is_refused_before(field: str) -> None:
+    engine = FakeEngine()
+    inputs = Inputs(**{field: "http://me:hush@127.0.0.1:3141/simple"})  # type: ignore[arg-type]
+    with pytest.raises(StepFailed, match=r"http://127\.0\.0\.1:3141/simple.*own loopback") as caught:
+        image(engine, replace(RECIPE, inputs=inputs)).apply(silent)
+    assert caught.value.name == "mirror-on-loopback" and not engine.orders
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("write /opt/venv/x: no space left on device", "the disk is full"),
+        ("Temporary failure in name resolution", "set a mirror"),
+        ("Hash mismatch for `idna==3.10`", "delete the lock's entry"),
+        ("pg_config is required", "the installer's own"),
+    ],
+)
+def test_a_failed_build_says_what_to_do(words: str, hint: str) -> None:
+    class Failing(FakeEngine):
+        def build(self, order: Order, on_line: Any, on_fallback: Any) -> str:
+            raise BuildFailed("the image could not be built", context=words)
+
+    with pytest.raises(BuildFailed) as caught:
+        image(Failing()).apply(silent)
+    assert hint in caught.value.hint
 
 
 def test_instructions_are_told_once_and_a_fallback_with_its_reason() -> None:
