@@ -49,9 +49,11 @@ def base(session: Session, /, **wanted: Any) -> int:
 
 
 def _converge(session: Session, wanted: dict[str, Any], names: tuple[str, ...]) -> int:
+    from provision.files import locked
     from provision.plan import converge
     from provision.site import steps, survey
 
     site = survey(session.spec({**wanted, "engine": "docker"}, default_profile="smoke"), session.environ, session.listener)
-    converge([step for step in steps(site) if step.name in names], session.listener)
+    with locked(site.home.path / "up.lock", session.waiting("image")):
+        converge([step for step in steps(site) if step.name in names], session.listener)
     return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -199,6 +201,10 @@ class Engine:
         except APIError as error:
             raise BuildFailed("the engine would not build this", context=str(error.explanation or error)) from error
         except (DockerException, RequestException, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise BuildFailed(
+                    f"no room to pack what is built: {tempfile.gettempdir()} is full", context=str(error)
+                ) from error
             raise BuildFailed(
                 "the engine went away in the middle of the build",
                 context=str(error),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from provision import lock, pins
 from provision.errors import MachineError, StepFailed
 from provision.events import Event, Note, silent
+from provision.files import locked
 from provision.machines.engine import Engine
 from provision.machines.local import LocalMachine
 from provision.plan import converge
@@ -117,6 +120,15 @@ def test_nvidias_own_image_comes_by_digest_through_the_mirror_that_was_set_and_i
     [pinned] = pins.relatives(lock.load(site.lock), "")
     assert (pinned.base, pinned.base_digest) == (tag, pushed)
     _refuses_another(site, pushed)
+
+
+def test_a_build_waits_for_another_of_ours(engine: Engine, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "provision", "image", "base", "--profile=smoke", "--gpu=none"]
+    with locked(tmp_path / "up.lock", lambda: None):
+        waiting = subprocess.Popen(argv, env=environ(tmp_path), stderr=subprocess.PIPE, text=True)
+        assert waiting.stderr and "another provision is at work here" in waiting.stderr.readline()
+        waiting.terminate()
+        assert waiting.wait(60) == 130
 
 
 @pytest.mark.usefixtures("first")

@@ -7,6 +7,7 @@ import hashlib
 import io
 import ipaddress
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -59,6 +60,27 @@ def test_what_an_engine_refuses_is_told_in_its_words(classic: Engine) -> None:
     with pytest.raises(BuildFailed, match="would not build this") as caught:
         classic.build(Order({"Dockerfile": b"FORM provision-base:bookworm\n"}, "provision-test/broken"), print, print)
     assert "unknown instruction: FORM" in caught.value.context
+
+
+NO_ROOM = """
+import os
+from provision.errors import BuildFailed
+from provision.machines.building import Order
+from provision.machines.engine import connect
+engine = connect(dict(os.environ), "nobody's")
+try:
+    engine.build(Order({"Dockerfile": b"FROM x", "large": bytes(1 << 20)}, "provision-test/large"), print, print)
+except BuildFailed as error:
+    print(error.message, "|", error.context)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a full disk takes root")
+def test_a_full_disk_here_is_not_called_an_engine_that_went_away(engine: Engine, tmp_path: Path) -> None:
+    script = f"mount -t tmpfs -o size=64k none '{tmp_path}' && exec '{sys.executable}' -c \"$NO_ROOM\""
+    env = {**REAL_ENVIRON, "TMPDIR": str(tmp_path), "NO_ROOM": NO_ROOM}
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert f"{tmp_path} is full | [Errno 28]" in done.stdout, done.stderr
 
 
 def test_where_a_client_has_buildkit_it_is_used_and_where_not_the_reason_is_told(engine: Engine, classic: Engine) -> None:
