@@ -101,7 +101,10 @@ def test_the_container_is_the_one_that_up_runs(engine: Engine, first: dict[str, 
 
 def _run_as(found: Mapping[str, Any]) -> dict[str, Any]:
     same = ("ReadonlyRootfs", "CapDrop", "CapAdd", "SecurityOpt", "ShmSize", "Tmpfs", "NetworkMode", "Init", "Privileged")
-    return {**{name: found["HostConfig"][name] for name in same}, "user": found["Config"]["User"]}
+    more = ("DeviceRequests", "Devices", "IpcMode", "PidMode", "UsernsMode", "Memory", "PidsLimit", "Ulimits", "GroupAdd")
+    inside = ("User", "Healthcheck", "StopSignal")
+    host, config = found["HostConfig"], found["Config"]
+    return {name: host[name] or None for name in (*same, *more)} | {name: config.get(name) for name in inside}
 
 
 def test_the_hub_serves_the_store_and_says_that_it_lives(engine: Engine, first: dict[str, Any], project: Any) -> None:
