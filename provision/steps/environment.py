@@ -268,9 +268,11 @@ def why(words: str) -> str:
     if any(
         sign in words for sign in ("dns error", "Name or service", "Temporary failure", "Connection refused", "timed out")
     ):
-        return "no network, or the index is cut off: set a mirror (mirrors.pip: https://…, see `provision mirrors list`)"
+        return "no network, or the index is cut off: set mirrors.pip or mirrors.apt, see `provision mirrors list`"
     if any(sign in words for sign in ("UnknownIssuer", "CERTIFICATE_VERIFY_FAILED", "invalid peer certificate")):
         return "TLS behind a private CA: export SSL_CERT_FILE=/path/to/ca-bundle.crt"
+    if "NO_PUBKEY" in words:
+        return "this machine has not the archive's keys: apt-get install ubuntu-keyring, or debian-archive-keyring"
     if "hash mismatch" in words.lower():
         return "the index has other bytes than the lock pins: use another mirror, or delete the lock's entry to pin anew"
     if "no space left" in words.lower():

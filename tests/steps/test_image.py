@@ -106,7 +106,8 @@ def test_a_mirror_that_no_build_can_reach_is_refused_before(field: str) -> None:
     ("words", "hint"),
     [
         ("write /opt/venv/x: no space left on device", "the disk is full"),
-        ("Temporary failure in name resolution", "set a mirror"),
+        ("Temporary failure in name resolution", "mirrors.pip"),
+        ("W: GPG error: noble InRelease: NO_PUBKEY 871920D1991BC93C", "ubuntu-keyring"),
         ("Hash mismatch for `idna==3.10`", "delete the lock's entry"),
         ("pg_config is required", "the installer's own"),
     ],
