@@ -267,11 +267,9 @@ class Engine:
         return removed
 
     def neighbours(self) -> list[str]:
-        """Return the other homes of ours that have something on this engine: what BuildKit keeps serves all of them."""
-        owned: dict[str, str | list[str] | bool] = {"label": OWNER}
-        owners = {image.labels[OWNER] for image in self._client.images.list(filters=owned)}
-        owners |= {container.labels[OWNER] for container in self._client.containers.list(all=True, filters=owned)}
-        return sorted(owners - {self._owner})
+        """Return the other homes of ours that have built here: what BuildKit keeps serves all of them."""
+        built: dict[str, str | list[str] | bool] = {"label": [OWNER, f"{LABEL}=image"]}
+        return sorted({image.labels[OWNER] for image in self._client.images.list(filters=built)} - {self._owner})
 
     def cache_size(self) -> int:
         """Return the bytes of BuildKit's records that are ours, or do not say whose they are."""

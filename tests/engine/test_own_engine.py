@@ -11,7 +11,6 @@ from provision.errors import BuildFailed
 from provision.machines.build_cache import ours
 from provision.machines.building import Order
 from provision.machines.engine import Engine, connect
-from tests.engine.conftest import HOME
 from tests.engine.own_engine import BASE, CACHED, OwnEngine, needs_own_engine
 
 pytestmark = [
@@ -61,7 +60,7 @@ def test_an_engine_killed_in_a_build_is_told_and_leaves_nothing(own: OwnEngine) 
 
 
 def test_down_takes_our_build_cache_and_leaves_other_peoples(own: OwnEngine) -> None:
-    engine = connect(own.environ, str(HOME))  # whose the base is: nobody else has anything here
+    engine = connect(own.environ, str(own.folder))
     for run_it in (f"{CACHED} echo ours >/var/cache/provision-uv/x", "RUN echo theirs"):
         dockerfile = f"FROM {BASE}\n{run_it} >/y\n"
         engine.build(Order({"Dockerfile": dockerfile.encode()}, "provision-test/own"), print, print)
