@@ -26,7 +26,8 @@ AUTO = "auto"
 class Wanted:
     """What was asked for. `python` is `auto`, a version, or a path; `torch` a release or its beginning (`2.13`).
 
-    `torch_index` is the address of torch wheels chosen among the mirrors (without the tag); empty: the first known.
+    `torch_index` is the address of torch wheels chosen among the mirrors (without the tag); empty: the first of `measured`
+    that served the very wheel, else the first known. `measured` are mirrors that served a wheel: address and file name.
     """
 
     engine: Literal["docker", "local"] = "local"
@@ -37,6 +38,7 @@ class Wanted:
     toolkit: bool = True
     base: str = AUTO
     torch_index: str = ""
+    measured: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -379,6 +381,7 @@ def _accept(best: Candidate, demand: Demand, variant: Reason) -> Resolution:
     nvcc = "" if place.toolkit == wheel.toolkit != "" else _nvcc(wheel, demand)
     indexes = [] if from_folder or wheel.packaged else [f"{row.url}/{wheel.tag}" for row in demand.matrix.torch_indexes]
     own = [f"{demand.wanted.torch_index.rstrip('/')}/{wheel.tag}"] if indexes and demand.wanted.torch_index else []
+    own += [f"{url}/{wheel.tag}" for url in _holders(best, demand)] if indexes else []
     return Resolution(
         ok=True,
         engine=demand.wanted.engine,
@@ -420,7 +423,7 @@ def _served(wheel: Wheel, demand: Demand) -> tuple[ServedGpu, ...]:
 def _reasons(best: Candidate, demand: Demand, nvcc: str) -> Iterator[Reason]:
     wheel, place = best.wheel, best.place
     yield _torch_reason(best, demand)
-    yield _wheel_reason(best)
+    yield _wheel_reason(best, demand)
     if wheel.variant == "cuda":
         yield _driver_reason(wheel, demand)
     for gpu in _served(wheel, demand) if wheel.variant == "cuda" else ():
@@ -446,12 +449,20 @@ def _torch_reason(best: Candidate, demand: Demand) -> Reason:
     return Reason("torch", best.wheel.torch, because, default.mark, default.source)
 
 
-def _wheel_reason(best: Candidate) -> Reason:
+def _holders(best: Candidate, demand: Demand) -> list[str]:
+    """The mirrors that served this very wheel when they were measured, the best first."""
+    named = f"torch-{best.wheel.torch}+{best.wheel.tag}-cp{best.place.python.replace('.', '')}-"
+    return [url for url, file in demand.wanted.measured if file.startswith(named)]
+
+
+def _wheel_reason(best: Candidate, demand: Demand) -> Reason:
     wheel = best.wheel
     if best.file:
         because = "the wheel of the folder"
     elif wheel.packaged:
         because = "the wheel that every package index has: no torch index is needed"
+    elif not demand.wanted.torch_index and (holders := _holders(best, demand)):
+        because = f"{holders[0]} served this very wheel when it was measured"
     else:
         because = f"the torch index has it under /{wheel.tag}"
     return Reason("wheel_tag", wheel.tag, because, wheel.mark, wheel.source)

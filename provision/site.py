@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from provision import __version__, pins, registry
 from provision import lock as lockfile
@@ -25,7 +26,9 @@ from provision.machines.local import LocalMachine
 from provision.matrix import load_matrix
 from provision.mirrors import registries
 from provision.mirrors.catalogue import catalogue, own_files
+from provision.mirrors.measuring import load, ranked
 from provision.mirrors.measuring.wire import Wire, transport
+from provision.mirrors.veil import veil
 from provision.resolve import Resolution, Wanted, explain, resolve
 from provision.spec import Spec
 from provision.steps.base import Base, Bootstrapped, Elsewhere, Pulled, Route
@@ -62,6 +65,11 @@ class Home:
     def store(self, spec: Spec) -> Path:
         """The model store: the spec's, else ours."""
         return self.path / "store" if spec.store == "auto" else Path(spec.store).expanduser().absolute()
+
+    @property
+    def measured(self) -> Path:
+        """What mirrors did when they were last measured."""
+        return self.path / "mirrors.json"
 
     def lock(self, spec: Spec) -> Path:
         """The lock: beside the spec's file, and for a built-in profile here."""
@@ -118,7 +126,7 @@ def survey(spec: Spec, environ: Mapping[str, str], listener: Listener = silent, 
     uv = find_uv(machine)
     known = {"engine": engine_facts} if engine_facts else {}
     facts = probe_facts(machine, paths=paths, python=python, uv=uv or "", **known)
-    wanted = _wanted(spec, engine)
+    wanted = replace(_wanted(spec, engine), measured=_measured(home))
     resolution = _resolve_as_locked(facts, wanted, home.lock(spec))
     return Site(spec, environ, home, machine, engine, facts, resolution)
 
@@ -133,6 +141,13 @@ def _wanted(spec: Spec, engine: Engine | None) -> Wanted:
         base=spec.image.base,
         torch_index="" if spec.mirrors.torch == "inherit" else spec.mirrors.torch,
     )
+
+
+def _measured(home: Home) -> tuple[tuple[str, str], ...]:
+    """Return the mirrors of torch that served a wheel, with its name, the quickest first."""
+    rows, _ = load(home.measured) or ((), 0.0)
+    served = [row for row in ranked(rows) if row.tool == "torch" and row.serves and row.url == veil(row.url)]
+    return tuple((row.url, unquote(row.artefact).rpartition("/")[2]) for row in served)
 
 
 def _resolve_as_locked(facts: Facts, wanted: Wanted, lock: Path) -> Resolution:

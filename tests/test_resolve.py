@@ -211,6 +211,20 @@ def test_a_mirror_that_was_chosen_is_the_index() -> None:
     assert found.index == "https://mirror.nju.edu.cn/pytorch/whl/cpu"
 
 
+def test_a_mirror_that_served_this_very_wheel_is_the_index() -> None:
+    facts = machine(driver="550.90.07", gpus=[A100])
+    python = resolve(facts, Wanted(), MATRIX).python.replace(".", "")
+    wheel = f"torch-2.13.0+cu126-cp{python}-cp{python}-manylinux_2_28_x86_64.whl"
+    other = ("https://mirror.sjtu.edu.cn/pytorch-wheels", wheel.replace("2.13.0", "2.12.0"))
+    holder = ("https://mirrors.aliyun.com/pytorch-wheels", wheel)
+    found = resolve(facts, Wanted(measured=(other, holder)), MATRIX)
+    assert found.index == "https://mirrors.aliyun.com/pytorch-wheels/cu126"
+    assert any("aliyun.com/pytorch-wheels served this very wheel" in reason.because for reason in found.reasons)
+    given = resolve(facts, Wanted(measured=(other, holder), torch_index="https://own.example/whl"), MATRIX)
+    assert given.index == "https://own.example/whl/cu126"
+    assert resolve(facts, Wanted(measured=(other,)), MATRIX).index == "https://download.pytorch.org/whl/cu126"
+
+
 def test_nvcc_comes_from_packages_for_cuda_13_and_of_the_release_the_wheel_pins() -> None:
     facts = machine(driver="595.58.03", gpus=[A100])
     assert resolve(facts, Wanted(), MATRIX).toolkit_requirement == "cuda-toolkit[nvcc,cccl]==13.0.3"

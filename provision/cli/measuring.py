@@ -64,7 +64,7 @@ def memory(session: Session) -> Path:
     """Return where the last measurement is kept."""
     from provision.site import Home
 
-    return Home.of(session.environ).path / "mirrors.json"
+    return Home.of(session.environ).measured
 
 
 def table(rows: Iterable[Measurement]) -> list[str]:

@@ -68,8 +68,9 @@ class Recipe:
         return found
 
     def fingerprint(self) -> str:
-        """Return the digest of all of it, wheels by name and size."""
-        digest = hashlib.sha256(json.dumps([self.variant, self.arguments()], sort_keys=True).encode())
+        """Return the digest of all of it, wheels by name and size; whatever index serves torch, the lock pins its bytes."""
+        given = {name: value for name, value in self.arguments().items() if name != "TORCH_INDEX"}
+        digest = hashlib.sha256(json.dumps([self.variant, given], sort_keys=True).encode())
         for name, content in sorted(self.context().items()):
             told = f"{content.name} {content.stat().st_size}".encode() if isinstance(content, Path) else content
             digest.update(name.encode() + b"\0" + told + b"\0")

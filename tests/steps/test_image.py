@@ -57,6 +57,8 @@ def test_the_fingerprint_moves_with_what_goes_in_and_not_with_credentials() -> N
     assert RECIPE.fingerprint() == replace(RECIPE, labels={}).fingerprint()
     other = replace(RECIPE, inputs=Inputs(pip_index="https://u:changed@h/simple"))
     assert other.fingerprint() == RECIPE.fingerprint() and other.inputs.secrets() != RECIPE.inputs.secrets()
+    elsewhere = replace(RECIPE, inputs=replace(RECIPE.inputs, torch_index="https://elsewhere.example/whl/cpu/torch/"))
+    assert elsewhere.fingerprint() == RECIPE.fingerprint() and elsewhere.arguments() != RECIPE.arguments()
     moved = replace(PINS, pins=(Pin("torch", "2.13.0", ("sha256:bb",), "torch"),))
     for changed in ({"pins": moved}, {"variant": "cpu"}, {"base": "other"}, {"toolkit": False}):
         assert replace(RECIPE, **changed).fingerprint() != RECIPE.fingerprint()
